@@ -1,0 +1,45 @@
+namespace Marketplace.Local.Provider;
+
+/// <summary>What goes wrong on purpose. Not kept over a restart.</summary>
+internal sealed class Weather
+{
+    private int chargeThenTimeout;
+    private int errorAfter;
+    private int errorBefore;
+
+    /// <summary><c>off</c>, <c>503</c>, <c>hang</c> or <c>reset</c>.</summary>
+    public string Outage { get; set; } = "off";
+
+    public int LatencyMs { get; set; }
+    public bool WebhooksPaused { get; set; }
+    public bool WebhooksDuplicated { get; set; }
+    public bool WebhooksReordered { get; set; }
+
+    public int ChargeThenTimeout { get => chargeThenTimeout; set => chargeThenTimeout = value; }
+    public int ErrorAfter { get => errorAfter; set => errorAfter = value; }
+    public int ErrorBefore { get => errorBefore; set => errorBefore = value; }
+
+    public bool TakeChargeThenTimeout() => Take(ref chargeThenTimeout);
+
+    public bool TakeErrorAfter() => Take(ref errorAfter);
+
+    public bool TakeErrorBefore() => Take(ref errorBefore);
+
+    public void Clear()
+    {
+        (Outage, LatencyMs) = ("off", 0);
+        (WebhooksPaused, WebhooksDuplicated, WebhooksReordered) = (false, false, false);
+        (ChargeThenTimeout, ErrorAfter, ErrorBefore) = (0, 0, 0);
+    }
+
+    private static bool Take(ref int left)
+    {
+        while (Volatile.Read(ref left) is var seen and > 0)
+        {
+            if (Interlocked.CompareExchange(ref left, seen - 1, seen) == seen)
+                return true;
+        }
+
+        return false;
+    }
+}
