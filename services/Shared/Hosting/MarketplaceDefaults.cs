@@ -50,6 +50,7 @@ public static class MarketplaceDefaults
         }).RemoveAllLoggers();
         services.AddSingleton<SigningKeys>();
         services.AddSingleton<TokenCheck>();
+        services.AddSingleton(provider => new TokenReader(provider.GetRequiredService<TokenCheck>()));
         services.AddAuthentication(TokenSignIn.SchemeName).AddScheme<AuthenticationSchemeOptions, TokenSignIn>(TokenSignIn.SchemeName, null);
         services.AddAuthorizationBuilder()
             .AddPolicy(Policies.Buyer, policy => policy.RequireRole(Roles.Buyer, Roles.Guest))

@@ -82,7 +82,7 @@ internal sealed class Readiness(
     }
 }
 
-internal static class ReadinessRoutes
+public static class ReadinessRoutes
 {
     public static void MapReadiness(this IEndpointRouteBuilder routes)
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Mvc;
@@ -8,6 +9,12 @@ using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace Marketplace.Hosting;
+
+public static class ProblemDocuments
+{
+    /// <summary>For an app that puts its own pipeline together; <see cref="MarketplaceDefaults.UseMarketplaceDefaults"/> has it in.</summary>
+    public static IApplicationBuilder UseProblemDocuments(this IApplicationBuilder app) => app.UseMiddleware<ProblemResponses>();
+}
 
 /// <summary>
 /// The one place where a fault becomes an answer, and where an answer with only a status gets its document. Outermost, so that
