@@ -1,0 +1,441 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Text.Json;
+using Marketplace.Contracts;
+using Marketplace.Hosting;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace Marketplace.Inventory.Reservations;
+
+/// <summary>
+/// Holds, takes and gives back units. Two strategies: without a lock (read, plan, write where no version moved) for what rarely
+/// meets, under lock for products that were fought over a moment ago. Whoever takes several rows takes the attempt's row first and
+/// then stock rows by product and warehouse, so nobody waits in a circle.
+/// </summary>
+public sealed partial class ReservationStore(
+    NpgsqlDataSource database, TimeProvider time, IOptions<ReservationOptions> options, InventoryMeter meter, ILogger<ReservationStore> log)
+{
+    private readonly ConcurrentDictionary<Guid, DateTimeOffset> hot = new();   // product, until when
+
+    /// <summary>All lines or none. A repeat answers what was answered before; after its own release the answer is no.</summary>
+    public async Task<ReservationOutcome> ReserveAsync(AttemptKey key, IReadOnlyList<WantedUnits> lines, CancellationToken ct)
+    {
+        // Two lines of one product compete for the same units: what counts is their sum.
+        var wanted = lines.GroupBy(line => line.ProductId)
+            .Select(product => new WantedUnits(product.Key, product.Sum(line => line.Quantity)))
+            .OrderBy(product => product.ProductId)
+            .ToList();
+
+        for (var tries = IsHot(wanted) ? options.Value.OptimisticTries : 0; ; tries++)
+        {
+            try
+            {
+                var outcome = tries < options.Value.OptimisticTries
+                    ? await TryReserveAsync(key, wanted, lastTry: tries == options.Value.OptimisticTries - 1, ct)
+                    : await ReserveUnderLockAsync(key, wanted, ct);
+                if (outcome is not null) return outcome;
+            }
+            catch (PostgresException conflict) when (conflict.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure)
+            {
+                LogDatabaseConflict(key.OrderId, conflict.SqlState);
+            }
+
+            meter.Conflict();
+            await Task.Delay(options.Value.ConflictPause * Random.Shared.NextDouble(), time, ct);
+        }
+    }
+
+    // Null means that somebody was faster: read again.
+    private async Task<ReservationOutcome?> TryReserveAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, bool lastTry, CancellationToken ct)
+    {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        var (known, levels) = await ReadAsync(connection, key, wanted, ct);
+        if (known is not null) return known;
+
+        var (plan, shortages) = Split.Plan(wanted, levels);
+        if (shortages.Count > 0) return await RefuseAsync(connection, key, shortages, ct);
+
+        var now = time.GetUtcNow();
+        var expiresAt = now + options.Value.HeldFor;
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        await using var write = new NpgsqlBatch(connection, tx)
+        {
+            BatchCommands = { Sql.Open(key, expiresAt, now), Sql.TakeWhereUnchanged(plan), Sql.KeepLines(key, plan), Sql.Touch(plan) },
+        };
+
+        var taken = new HashSet<(Guid, string)>();
+        await using (var reader = await write.ExecuteReaderAsync(ct))
+        {
+            while (await reader.ReadAsync(ct)) taken.Add((reader.GetGuid(0), reader.GetString(1)));
+        }
+
+        if (write.BatchCommands[0].RecordsAffected == 0) return null;   // the same call, twice at once: the other one decided
+        if (taken.Count < plan.Count)
+        {
+            if (lastTry) MarkHot(plan.Where(units => !taken.Contains((units.ProductId, units.Warehouse))).Select(units => units.ProductId));
+            return null;
+        }
+
+        return await CommitHoldAsync(tx, key, plan, expiresAt, ct);
+    }
+
+    private async Task<ReservationOutcome?> ReserveUnderLockAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)
+    {
+        meter.Locked();
+        var now = time.GetUtcNow();
+        var expiresAt = now + options.Value.HeldFor;
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        await using var open = new NpgsqlBatch(connection, tx) { BatchCommands = { Sql.Open(key, expiresAt, now), Sql.LockLevels(wanted) } };
+        List<WarehouseLevel> levels;
+        await using (var reader = await open.ExecuteReaderAsync(ct))
+        {
+            levels = await ReadLevelsAsync(reader, ct);
+        }
+
+        if (open.BatchCommands[0].RecordsAffected == 0)
+        {
+            await tx.RollbackAsync(ct);
+            return (await ReadAsync(connection, key, wanted, ct)).Known;
+        }
+
+        var (plan, shortages) = Split.Plan(wanted, levels);
+        if (shortages.Count > 0)
+        {
+            await tx.RollbackAsync(ct);
+            return await RefuseAsync(connection, key, shortages, ct);
+        }
+
+        await using var write = new NpgsqlBatch(connection, tx) { BatchCommands = { Sql.Take(plan), Sql.KeepLines(key, plan), Sql.Touch(plan) } };
+        await write.ExecuteNonQueryAsync(ct);
+        return await CommitHoldAsync(tx, key, plan, expiresAt, ct);
+    }
+
+    private static async Task<ReservationOutcome> CommitHoldAsync(
+        NpgsqlTransaction tx, AttemptKey key, IReadOnlyList<PlannedUnits> plan, DateTimeOffset expiresAt, CancellationToken ct)
+    {
+        Allocation[] allocations = [.. plan.Select(units => units.ToAllocation())];
+        await Outbox.AddAsync(tx, new InventoryReserved(key.OrderId, key.Attempt, allocations), key.OrderId, ct);
+        await tx.CommitAsync(ct);
+        return ReservationOutcome.Held(allocations, expiresAt);
+    }
+
+    private async Task<ReservationOutcome?> RefuseAsync(NpgsqlConnection connection, AttemptKey key, IReadOnlyList<Shortage> shortages, CancellationToken ct)
+    {
+        await using var refuse = new NpgsqlCommand("""
+            INSERT INTO reservation_attempts (order_id, attempt, state, shortages, expires_at, due_at, changed_at)
+            VALUES ($1, $2, 'refused', $3::jsonb, $4, $4, $4)
+            ON CONFLICT DO NOTHING
+            """, connection)
+        {
+            Parameters = { key.Order(), key.Number(), new() { Value = JsonSerializer.Serialize(shortages) }, new() { Value = time.GetUtcNow() } },
+        };
+        if (await refuse.ExecuteNonQueryAsync(ct) == 0) return null;
+
+        LogRefused(key.OrderId, shortages.Count);
+        return ReservationOutcome.Refused(Refusals.OutOfStock, shortages);
+    }
+
+    /// <summary>
+    /// Units leave the house. One statement and so one round trip: this is the last step of every order. What was given back by the
+    /// sweep is taken anew, what the order itself gave back stays given back.
+    /// </summary>
+    public async Task<CommitOutcome> CommitAsync(AttemptKey key, CancellationToken ct)
+    {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        while (true)
+        {
+            await using (var commit = new NpgsqlCommand($"""
+                WITH mine AS (
+                    UPDATE reservation_attempts SET state = 'committed', changed_at = $3
+                    WHERE order_id = $1 AND attempt = $2 AND state = 'held'
+                    RETURNING order_id, attempt
+                ), lines AS MATERIALIZED (
+                    SELECT r.product_id, r.warehouse, r.quantity FROM mine JOIN reservations r USING (order_id, attempt)
+                    ORDER BY r.product_id, r.warehouse COLLATE "C"
+                ), locked AS MATERIALIZED (
+                    {Sql.LockEachOf("lines")}
+                ), gone AS (
+                    UPDATE stock_levels s SET stock = s.stock - l.quantity, reserved = s.reserved - l.quantity
+                    FROM locked l WHERE s.product_id = l.product_id AND s.warehouse = l.warehouse
+                    RETURNING s.product_id, s.warehouse, l.quantity
+                ), booked AS (
+                    INSERT INTO movements (product_id, warehouse, quantity, kind, order_id, attempt, moved_at)
+                    SELECT product_id, warehouse, -quantity, 'commit', $1, $2, $3 FROM gone
+                )
+                SELECT product_id, warehouse, quantity FROM gone
+                """, connection) { Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } } })
+            {
+                var gone = await ReadAllocationsAsync(commit, ct);
+                if (gone.Count > 0) return CommitOutcome.Committed(gone);
+            }
+
+            switch (await StateAsync(connection, key, ct))
+            {
+                case "held": continue;                                                  // became so in between
+                case "committed": return CommitOutcome.Committed(await LinesAsync(connection, key, ct));
+                case "released": return CommitOutcome.Refused(Refusals.Released);
+                case "refused": return CommitOutcome.Refused(Refusals.OutOfStock);
+                case "expired":
+                    if (await TakeAnewAsync(connection, key, ct) is { } outcome) return outcome;
+                    continue;
+                case null: return CommitOutcome.Unknown;
+                case var other: throw new UnreachableException(other);
+            }
+        }
+    }
+
+    private async Task<CommitOutcome?> TakeAnewAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
+    {
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        await using (var open = new NpgsqlCommand("""
+            UPDATE reservation_attempts SET state = 'committed', changed_at = $3 WHERE order_id = $1 AND attempt = $2 AND state = 'expired'
+            """, connection, tx) { Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } } })
+        {
+            if (await open.ExecuteNonQueryAsync(ct) == 0) return null;
+        }
+
+        var wanted = (await LinesAsync(connection, key, ct))
+            .GroupBy(line => line.ProductId)
+            .Select(product => new WantedUnits(product.Key, product.Sum(line => line.Quantity)))
+            .OrderBy(product => product.ProductId)
+            .ToList();
+        await using var read = new NpgsqlBatch(connection, tx) { BatchCommands = { Sql.LockLevels(wanted) } };
+        List<WarehouseLevel> levels;
+        await using (var reader = await read.ExecuteReaderAsync(ct))
+        {
+            levels = await ReadLevelsAsync(reader, ct);
+        }
+
+        var (plan, shortages) = Split.Plan(wanted, levels);
+        if (shortages.Count > 0) return CommitOutcome.Refused(Refusals.OutOfStock);   // stays expired: goods that come in may still serve a later call
+
+        await using var write = new NpgsqlBatch(connection, tx)
+        {
+            BatchCommands = { Sql.ForgetLines(key), Sql.KeepLines(key, plan), Sql.TakeOut(plan), Sql.Book(key, "commit", sign: -1, time.GetUtcNow()), Sql.Touch(plan) },
+        };
+        await write.ExecuteNonQueryAsync(ct);
+        await tx.CommitAsync(ct);
+        LogTakenAnew(key.OrderId);
+        return CommitOutcome.Committed([.. plan.Select(units => units.ToAllocation())]);
+    }
+
+    /// <summary>
+    /// Gives back whatever the attempt has: held units become free, committed ones come back into the house. It leaves a tombstone,
+    /// so that a reserve or commit still under way is refused when it arrives.
+    /// </summary>
+    public async Task ReleaseAsync(AttemptKey key, string reason, CancellationToken ct)
+    {
+        var now = time.GetUtcNow();
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        await using var settle = new NpgsqlBatch(connection, tx)
+        {
+            BatchCommands =
+            {
+                new("""
+                    INSERT INTO reservation_attempts (order_id, attempt, state, expires_at, due_at, changed_at)
+                    VALUES ($1, $2, 'released', $3, $3, $3)
+                    ON CONFLICT DO NOTHING
+                    """) { Parameters = { key.Order(), key.Number(), new() { Value = now } } },
+                new("SELECT state FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 FOR UPDATE") { Parameters = { key.Order(), key.Number() } },
+            },
+        };
+        var state = (string)(await settle.ExecuteScalarAsync(ct))!;
+        if (state != "released")
+        {
+            await CloseAsync(tx, key, state, "released", now, ct);
+            if (state is "held" or "committed")
+                await Outbox.AddAsync(tx, new InventoryReleased(key.OrderId, key.Attempt, reason), key.OrderId, ct);
+        }
+
+        await tx.CommitAsync(ct);
+    }
+
+    /// <summary>Reservations past their time, claimed for a while so that two replicas do not ask about the same ones.</summary>
+    public async Task<IReadOnlyList<AttemptKey>> ClaimExpiredAsync(CancellationToken ct)
+    {
+        var now = time.GetUtcNow();
+        await using var claim = database.CreateCommand("""
+            UPDATE reservation_attempts a SET due_at = $2
+            FROM (SELECT order_id, attempt FROM reservation_attempts WHERE state = 'held' AND due_at <= $1
+                  ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) due
+            WHERE a.order_id = due.order_id AND a.attempt = due.attempt
+            RETURNING a.order_id, a.attempt
+            """);
+        claim.Parameters.Add(new() { Value = now });
+        claim.Parameters.Add(new() { Value = now + options.Value.AskAgainAfter });
+        claim.Parameters.Add(new() { Value = options.Value.SweepBatch });
+
+        var due = new List<AttemptKey>();
+        await using var reader = await claim.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) due.Add(new AttemptKey(reader.GetGuid(0), reader.GetInt16(1)));
+        return due;
+    }
+
+    /// <summary>The sweep's release: only what is still held, and open to a commit that comes after all.</summary>
+    public async Task<bool> ExpireAsync(AttemptKey key, CancellationToken ct)
+    {
+        var now = time.GetUtcNow();
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        await using (var mine = new NpgsqlCommand("""
+            SELECT 1 FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 AND state = 'held' AND expires_at <= $3 FOR UPDATE
+            """, connection, tx) { Parameters = { key.Order(), key.Number(), new() { Value = now } } })
+        {
+            if (await mine.ExecuteScalarAsync(ct) is null) return false;
+        }
+
+        await CloseAsync(tx, key, "held", "expired", now, ct);
+        await Outbox.AddAsync(tx, new InventoryReleased(key.OrderId, key.Attempt, "expired"), key.OrderId, ct);
+        await tx.CommitAsync(ct);
+        return true;
+    }
+
+    private static async Task CloseAsync(NpgsqlTransaction tx, AttemptKey key, string was, string becomes, DateTimeOffset now, CancellationToken ct)
+    {
+        await using var close = new NpgsqlBatch(tx.Connection!, tx)
+        {
+            BatchCommands =
+            {
+                new("UPDATE reservation_attempts SET state = $3, changed_at = $4 WHERE order_id = $1 AND attempt = $2")
+                {
+                    Parameters = { key.Order(), key.Number(), new() { Value = becomes }, new() { Value = now } },
+                },
+            },
+        };
+        if (was == "held") close.BatchCommands.Add(Sql.GiveBack(key));
+        if (was == "committed")
+        {
+            close.BatchCommands.Add(Sql.TakeBackIn(key));
+            close.BatchCommands.Add(Sql.Book(key, "return", sign: 1, now));
+        }
+
+        if (was is "held" or "committed") close.BatchCommands.Add(Sql.TouchLines(key));
+        await close.ExecuteNonQueryAsync(ct);
+    }
+
+    private static async Task<(ReservationOutcome? Known, List<WarehouseLevel> Levels)> ReadAsync(
+        NpgsqlConnection connection, AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)
+    {
+        await using var read = new NpgsqlBatch(connection)
+        {
+            BatchCommands =
+            {
+                new("""
+                    SELECT a.state, a.shortages, a.expires_at, r.product_id, r.warehouse, r.quantity
+                    FROM reservation_attempts a LEFT JOIN reservations r USING (order_id, attempt)
+                    WHERE a.order_id = $1 AND a.attempt = $2
+                    """) { Parameters = { key.Order(), key.Number() } },
+                Sql.ReadLevels(wanted),
+            },
+        };
+        await using var reader = await read.ExecuteReaderAsync(ct);
+
+        string? state = null, shortages = null;
+        var expiresAt = default(DateTimeOffset);
+        var allocations = new List<Allocation>();
+        while (await reader.ReadAsync(ct))
+        {
+            state = reader.GetString(0);
+            shortages = reader.IsDBNull(1) ? null : reader.GetString(1);
+            expiresAt = reader.GetFieldValue<DateTimeOffset>(2);
+            if (!reader.IsDBNull(3)) allocations.Add(new Allocation(reader.GetGuid(3), reader.GetString(4), reader.GetInt32(5)));
+        }
+
+        await reader.NextResultAsync(ct);
+        var levels = await ReadLevelsAsync(reader, ct);
+        ReservationOutcome? known = state switch
+        {
+            null => null,
+            "held" or "committed" => ReservationOutcome.Held(allocations, expiresAt),
+            "refused" => ReservationOutcome.Refused(Refusals.OutOfStock, JsonSerializer.Deserialize<List<Shortage>>(shortages!)!),
+            _ => ReservationOutcome.Refused(Refusals.Released, []),
+        };
+        return (known, levels);
+    }
+
+    private static async Task<List<WarehouseLevel>> ReadLevelsAsync(NpgsqlDataReader reader, CancellationToken ct)
+    {
+        var levels = new List<WarehouseLevel>();
+        while (await reader.ReadAsync(ct))
+            levels.Add(new WarehouseLevel(reader.GetGuid(0), reader.GetString(1), reader.GetInt16(2), reader.GetInt32(3), reader.GetInt64(4)));
+        return levels;
+    }
+
+    private static async Task<string?> StateAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
+    {
+        await using var read = new NpgsqlCommand("SELECT state FROM reservation_attempts WHERE order_id = $1 AND attempt = $2", connection)
+        {
+            Parameters = { key.Order(), key.Number() },
+        };
+        return (string?)await read.ExecuteScalarAsync(ct);
+    }
+
+    private static async Task<IReadOnlyList<Allocation>> LinesAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
+    {
+        await using var read = new NpgsqlCommand("""
+            SELECT product_id, warehouse, quantity FROM reservations WHERE order_id = $1 AND attempt = $2 ORDER BY product_id, warehouse
+            """, connection) { Parameters = { key.Order(), key.Number() } };
+        return await ReadAllocationsAsync(read, ct);
+    }
+
+    private static async Task<IReadOnlyList<Allocation>> ReadAllocationsAsync(NpgsqlCommand command, CancellationToken ct)
+    {
+        var allocations = new List<Allocation>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) allocations.Add(new Allocation(reader.GetGuid(0), reader.GetString(1), reader.GetInt32(2)));
+        return allocations;
+    }
+
+    private bool IsHot(IReadOnlyList<WantedUnits> wanted)
+    {
+        if (hot.IsEmpty) return false;
+        var now = time.GetUtcNow();
+        foreach (var (product, until) in hot)
+            if (until <= now) hot.TryRemove(new(product, until));
+        return wanted.Any(line => hot.ContainsKey(line.ProductId));
+    }
+
+    private void MarkHot(IEnumerable<Guid> products)
+    {
+        var until = time.GetUtcNow() + options.Value.HotFor;
+        foreach (var product in products) hot[product] = until;
+    }
+
+    [LoggerMessage(LogLevel.Information, "Order {OrderId} refused: {Products} of its products are short")]
+    private partial void LogRefused(Guid orderId, int products);
+
+    [LoggerMessage(LogLevel.Warning, "Units of order {OrderId} had been given back and were taken anew for its commit")]
+    private partial void LogTakenAnew(Guid orderId);
+
+    [LoggerMessage(LogLevel.Information, "Reserving for order {OrderId} met another order ({SqlState}); trying again")]
+    private partial void LogDatabaseConflict(Guid orderId, string sqlState);
+}
+
+/// <summary>A reservation's name: one order's n-th try to be paid.</summary>
+public readonly record struct AttemptKey(Guid OrderId, int Attempt)
+{
+    internal NpgsqlParameter Order() => new() { Value = OrderId };
+    internal NpgsqlParameter Number() => new() { Value = (short)Attempt };
+}
+
+public static class Refusals
+{
+    public const string OutOfStock = "out_of_stock";
+    public const string Released = "released";
+}
+
+public sealed record ReservationOutcome(string? Refusal, IReadOnlyList<Shortage> Shortages, IReadOnlyList<Allocation> Allocations, DateTimeOffset? ExpiresAt)
+{
+    public static ReservationOutcome Held(IReadOnlyList<Allocation> allocations, DateTimeOffset expiresAt) => new(null, [], allocations, expiresAt);
+    public static ReservationOutcome Refused(string refusal, IReadOnlyList<Shortage> shortages) => new(refusal, shortages, [], null);
+}
+
+public sealed record CommitOutcome(bool Known, string? Refusal, IReadOnlyList<Allocation> Allocations)
+{
+    public static readonly CommitOutcome Unknown = new(false, null, []);
+    public static CommitOutcome Committed(IReadOnlyList<Allocation> allocations) => new(true, null, allocations);
+    public static CommitOutcome Refused(string refusal) => new(true, refusal, []);
+}
