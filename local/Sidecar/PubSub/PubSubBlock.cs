@@ -1,5 +1,356 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using Dapr.Client.Autogen.Grpc.v1;
+using Google.Protobuf.WellKnownTypes;
+using Grpc.Core;
+using Marketplace.Local.Sidecar.Resources;
+
 namespace Marketplace.Local.Sidecar.PubSub;
 
-internal sealed class PubSubBlock(SidecarHost host) : BuildingBlock(host)
+/// <summary>
+/// Publish and subscribe over pubsub.in-memory: one broker per component name for all apps of the host, with a journal on disk. An app that listens to a
+/// topic for the first time gets what is published from then on; from then on its messages wait while it is away.
+/// </summary>
+internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host)
 {
+    private const int DefaultConcurrency = 16;
+    private static readonly TimeSpan DiscoveryTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly ILogger log = host.Loggers.CreateLogger<PubSubBlock>();
+    private readonly ConcurrentDictionary<string, Broker> brokers = new();
+    private readonly ConcurrentDictionary<(SidecarInstance, string PubSub), TopicScopes> scopes = new();
+    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Subscription>> discovered = new();
+
+    public override Task StartAsync(CancellationToken ct)
+    {
+        foreach (var instance in Host.Instances)
+            foreach (var component in instance.Components.PubSubs.Values)
+            {
+                if (component.Type != "pubsub.in-memory")
+                    throw component.Manifest.Place.Error("spec.type", $"{component.Type} is not served by the local sidecar host; use pubsub.in-memory or a real daprd");
+                scopes[(instance, component.Name)] = new TopicScopes(component, instance.AppId);
+                if (brokers.ContainsKey(component.Name)) continue;
+                var folder = Path.Combine(Host.Plan.DataFolder, "journal", component.Name);
+                brokers[component.Name] = new Broker(component.Name, folder, ConcurrencyOf(component), Host.Faults, Host.Time, Host.Loggers);
+            }
+        return Task.CompletedTask;
+    }
+
+    public override void Map(IEndpointRouteBuilder routes)
+    {
+        string[] verbs = ["POST", "PUT"];
+        Delegate publish = (HttpContext http, string pubsub, string? topic) => OnPublishAsync(http, pubsub, topic);
+        Delegate publishBulk = (HttpContext http, string pubsub, string? topic) => OnBulkPublishAsync(http, pubsub, topic);
+        routes.MapMethods("/v1.0/publish/{pubsub}/{**topic}", verbs, publish);
+        routes.MapMethods("/v1.0/publish/bulk/{pubsub}/{**topic}", verbs, publishBulk);
+        routes.MapMethods("/v1.0-alpha1/publish/bulk/{pubsub}/{**topic}", verbs, publishBulk);
+    }
+
+    public override void MapGrpc(DaprMethods methods)
+    {
+        methods.Unary<PublishEventRequest, Empty>("PublishEvent", OnPublishAsync);
+        methods.Unary<BulkPublishRequest, BulkPublishResponse>("BulkPublishEvent", OnBulkPublishAsync);
+        methods.Unary<BulkPublishRequest, BulkPublishResponse>("BulkPublishEventAlpha1", OnBulkPublishAsync);
+    }
+
+    /// <summary>Asks the app once what it listens to; later it only takes its place again.</summary>
+    public override async Task AppReadyAsync(SidecarInstance instance, CancellationToken ct)
+    {
+        if (instance.Components.PubSubs.Count == 0) return;
+        if (!discovered.TryGetValue(instance, out var subscriptions))
+        {
+            var listed = await DiscoverAsync(instance, ct);
+            subscriptions = Merge(instance, listed ?? []);
+            discovered[instance] = subscriptions;
+            if (listed is not null) await ForgetOthersAsync(instance.AppId);
+        }
+
+        foreach (var subscription in subscriptions)
+            await brokers[subscription.PubSub].SubscribeAsync(instance, subscription);
+    }
+
+    public override Task AppLostAsync(SidecarInstance instance, CancellationToken ct)
+    {
+        foreach (var broker in brokers.Values) broker.Unsubscribe(instance);
+        return Task.CompletedTask;
+    }
+
+    public override void Describe(SidecarInstance instance, GetMetadataResponse metadata)
+    {
+        foreach (var subscription in discovered.GetValueOrDefault(instance) ?? [])
+        {
+            var entry = new PubsubSubscription
+            {
+                PubsubName = subscription.PubSub,
+                Topic = subscription.Topic,
+                DeadLetterTopic = subscription.DeadLetterTopic ?? "",
+                Metadata = { new Dictionary<string, string>(subscription.Metadata) },
+                Rules = new PubsubSubscriptionRules(),
+                Type = subscription.Kind == SubscriptionKind.Declarative ? PubsubSubscriptionType.Declarative : PubsubSubscriptionType.Programmatic,
+            };
+            foreach (var rule in subscription.Rules) entry.Rules.Rules.Add(new PubsubSubscriptionRule { Match = rule.Match, Path = rule.Path });
+            if (subscription.DefaultPath is { } path) entry.Rules.Rules.Add(new PubsubSubscriptionRule { Path = path });
+            metadata.Subscriptions.Add(entry);
+        }
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        foreach (var broker in brokers.Values) await broker.DisposeAsync();
+        await base.DisposeAsync();
+    }
+
+    /// <summary>Publishes for the app of this instance; the refusals are those of both APIs.</summary>
+    internal Task PublishAsync(Publication publication, SidecarInstance instance)
+    {
+        var broker = BrokerFor(instance, publication.PubSub, publication.Topic);
+        return broker.PublishAsync(publication.Topic, Seal(publication));
+    }
+
+    private Sealed Seal(in Publication publication)
+    {
+        try
+        {
+            return publication.Seal(Host.Time.GetUtcNow());
+        }
+        catch (FormatException e)
+        {
+            throw new DaprApiException(500, StatusCode.Internal, "ERR_PUBSUB_CLOUD_EVENTS_SER",
+                $"error when marshalling cloud event for topic {publication.Topic} pubsub {publication.PubSub}: {e.Message}", "DAPR_PUBSUB_MARSHAL_EVENTS");
+        }
+    }
+
+    private Broker BrokerFor(SidecarInstance instance, string pubsub, string topic)
+    {
+        if (instance.Components.PubSubs.Count == 0)
+            throw new DaprApiException(400, StatusCode.FailedPrecondition, "ERR_PUBSUB_NOT_CONFIGURED", $"pubsub {pubsub} is not configured", "DAPR_PUBSUB_NOT_CONFIGURED");
+        if (pubsub.Length == 0)
+            throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_PUBSUB_EMPTY", "pubsub name is empty", "DAPR_PUBSUB_NAME_EMPTY");
+        if (!instance.Components.PubSubs.ContainsKey(pubsub))
+            throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_PUBSUB_NOT_FOUND", $"pubsub {pubsub} is not found", "DAPR_PUBSUB_NOT_FOUND");
+        if (topic.Length == 0)
+            throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_TOPIC_EMPTY", $"topic is empty in pubsub {pubsub}", "DAPR_PUBSUB_TOPIC_NAME_EMPTY");
+        if (!scopes[(instance, pubsub)].MayPublish(topic))
+            throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_PUBSUB_FORBIDDEN", $"topic {topic} is not allowed for app id {instance.AppId}", "DAPR_PUBSUB_FORBIDDEN");
+        return brokers[pubsub];
+    }
+
+    private static DaprApiException Failed(string pubsub, string topic, Exception e) =>
+        new(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE", $"error when publish to topic {topic} in pubsub {pubsub}: {e.Message}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
+
+    private async Task OnPublishAsync(HttpContext http, string pubsub, string? topic)
+    {
+        var instance = SidecarInstance.Of(http);
+        var data = await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes);
+        var publication = new Publication(instance.AppId, pubsub, topic ?? "", data, http.Request.ContentType ?? "", PublishBody.Metadata(http),
+            http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]);
+        try
+        {
+            await PublishAsync(publication, instance);
+        }
+        catch (IOException e)
+        {
+            throw Failed(pubsub, publication.Topic, e);
+        }
+        http.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task<Empty> OnPublishAsync(SidecarInstance instance, PublishEventRequest request, ServerCallContext call)
+    {
+        var publication = new Publication(instance.AppId, request.PubsubName, request.Topic, request.Data.Memory, request.DataContentType, request.Metadata,
+            call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"));
+        try
+        {
+            await PublishAsync(publication, instance);
+        }
+        catch (IOException e)
+        {
+            throw Failed(request.PubsubName, request.Topic, e);
+        }
+        return new Empty();
+    }
+
+    private async Task OnBulkPublishAsync(HttpContext http, string pubsub, string? topic)
+    {
+        var instance = SidecarInstance.Of(http);
+        var broker = BrokerFor(instance, pubsub, topic ?? "");
+        var metadata = PublishBody.Metadata(http);
+        var entries = PublishBody.Entries(await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes), pubsub, topic!);
+        var failed = await PublishAllAsync(broker, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic!, entry.Data,
+            entry.ContentType, Joined(metadata, entry.Metadata), http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]))));
+        if (failed.Count == 0)
+        {
+            http.Response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+
+        http.Response.StatusCode = StatusCodes.Status500InternalServerError;
+        await http.Response.WriteAsJsonAsync(new
+        {
+            failedEntries = failed.Select(entry => new { entryId = entry.EntryId, error = entry.Error }),
+            errorCode = "ERR_PUBSUB_PUBLISH_MESSAGE",
+        });
+    }
+
+    private async Task<BulkPublishResponse> OnBulkPublishAsync(SidecarInstance instance, BulkPublishRequest request, ServerCallContext call)
+    {
+        var broker = BrokerFor(instance, request.PubsubName, request.Topic);
+        var ids = new HashSet<string>();
+        foreach (var entry in request.Entries)
+            if (entry.EntryId.Length == 0 || !ids.Add(entry.EntryId))
+                throw PublishBody.BadEntries(request.PubsubName, request.Topic, "entryId is duplicated or not present for entry");
+
+        var failed = await PublishAllAsync(broker, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
+            request.Topic, entry.Event.Memory, entry.ContentType, Joined(request.Metadata, entry.Metadata),
+            call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"))))]);
+        var response = new BulkPublishResponse();
+        foreach (var (id, error) in failed) response.FailedEntries.Add(new BulkPublishResponseFailedEntry { EntryId = id, Error = error });
+        return response;
+    }
+
+    /// <summary>Good entries go out, in their order and in one write; the others are named with their reason.</summary>
+    private async Task<List<(string EntryId, string Error)>> PublishAllAsync(Broker broker, List<(string EntryId, Publication Publication)> entries)
+    {
+        var failed = new List<(string, string)>();
+        var contents = new List<Sealed>(entries.Count);
+        foreach (var (id, publication) in entries)
+        {
+            try
+            {
+                contents.Add(Seal(publication));
+            }
+            catch (DaprApiException e)
+            {
+                failed.Add((id, e.Message));
+            }
+        }
+
+        if (contents.Count == 0) return failed;
+        try
+        {
+            await broker.PublishAsync(entries[0].Publication.Topic, contents);
+        }
+        catch (IOException e)
+        {
+            return [.. entries.Select(entry => (entry.EntryId, e.Message))];
+        }
+        return failed;
+    }
+
+    private static IReadOnlyDictionary<string, string> Joined(IReadOnlyDictionary<string, string> request, IDictionary<string, string> entry)
+    {
+        if (entry.Count == 0) return request;
+        var joined = new Dictionary<string, string>(request);
+        foreach (var (name, value) in entry) joined[name] = value;
+        return joined;
+    }
+
+    /// <summary>The app's own list; null when it could not be learned.</summary>
+    private async Task<IReadOnlyList<Subscription>?> DiscoverAsync(SidecarInstance instance, CancellationToken ct)
+    {
+        const int Attempts = 4;
+        for (var attempt = 1; ; attempt++)
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+            limit.CancelAfter(DiscoveryTimeout);
+            try
+            {
+                using var response = await instance.Channel.SendAsync(HttpMethod.Get, "/dapr/subscribe", null, limit.Token);
+                if (response.StatusCode == System.Net.HttpStatusCode.NotFound) return [];
+                if (!response.IsSuccessStatusCode)
+                {
+                    LogNoList(instance.Id, $"status {(int)response.StatusCode}");
+                    return null;
+                }
+                return Subscription.Parse(await response.Content.ReadAsByteArrayAsync(limit.Token));
+            }
+            catch (Exception e) when (e is FormatException or JsonException)
+            {
+                LogNoList(instance.Id, e.Message);
+                return null;
+            }
+            catch (Exception e) when (!ct.IsCancellationRequested && e is HttpRequestException or IOException or OperationCanceledException)
+            {
+                if (attempt == Attempts)
+                {
+                    LogNoList(instance.Id, e.Message);
+                    return null;
+                }
+            }
+            await Task.Delay(TimeSpan.FromMilliseconds(500 * Math.Pow(1.5, attempt - 1)), ct);
+        }
+    }
+
+    /// <summary>One subscription per topic: the first declared one, unless the app lists the topic itself; then the last it lists.</summary>
+    private IReadOnlyList<Subscription> Merge(SidecarInstance instance, IReadOnlyList<Subscription> listed)
+    {
+        var merged = new Dictionary<(string, string), Subscription>();
+        foreach (var manifest in instance.Components.Subscriptions)
+            if (Allowed(instance, manifest.PubsubName, manifest.Topic)) merged.TryAdd((manifest.PubsubName, manifest.Topic), Declared(manifest));
+        foreach (var subscription in listed)
+            if (Allowed(instance, subscription.PubSub, subscription.Topic)) merged[(subscription.PubSub, subscription.Topic)] = subscription;
+        return [.. merged.Values];
+    }
+
+    private bool Allowed(SidecarInstance instance, string pubsub, string topic)
+    {
+        if (!scopes.TryGetValue((instance, pubsub), out var scope)) LogUnknownPubSub(instance.Id, topic, pubsub);
+        else if (topic.Length > 0 && scope.MaySubscribe(topic)) return true;
+        else LogForbidden(instance.Id, topic, pubsub);
+        return false;
+    }
+
+    private static Subscription Declared(SubscriptionManifest manifest)
+    {
+        try
+        {
+            return new Subscription
+            {
+                PubSub = manifest.PubsubName,
+                Topic = manifest.Topic,
+                Rules = [.. manifest.Rules.Select(rule => Rule.Create(rule.Match, rule.Path))],
+                DefaultPath = string.IsNullOrEmpty(manifest.DefaultRoute) ? null : manifest.DefaultRoute,
+                Metadata = manifest.Metadata,
+                DeadLetterTopic = string.IsNullOrEmpty(manifest.DeadLetterTopic) ? null : manifest.DeadLetterTopic,
+                Bulk = manifest.Bulk is { Enabled: true } bulk ? new BulkOptions(bulk.MaxMessagesCount, TimeSpan.FromMilliseconds(bulk.MaxAwaitDurationMs)) : null,
+                Kind = SubscriptionKind.Declarative,
+            };
+        }
+        catch (FormatException e)
+        {
+            throw manifest.Place.Error("spec.routes.rules", e.Message);
+        }
+    }
+
+    /// <summary>Once every instance of the app has told what it listens to, topics known from before that none names are given up.</summary>
+    private async Task ForgetOthersAsync(string app)
+    {
+        var instances = Host.Group(app)?.Instances ?? [];
+        if (!instances.All(discovered.ContainsKey)) return;
+        var wanted = instances.SelectMany(instance => discovered[instance]).Select(subscription => (subscription.PubSub, subscription.Topic)).ToHashSet();
+        foreach (var (name, broker) in brokers)
+            foreach (var topic in broker.TopicsOf(app))
+            {
+                if (wanted.Contains((name, topic))) continue;
+                LogGivenUp(app, topic);
+                await broker.ForgetAsync(topic, app);
+            }
+    }
+
+    private static int ConcurrencyOf(Component component) =>
+        component.Get("concurrency") is not { Length: > 0 } text ? DefaultConcurrency
+        : int.TryParse(text, out var number) && number > 0 ? number
+        : throw component.Manifest.Place.Error("metadata.concurrency", $"'{text}' is not a positive number");
+
+    [LoggerMessage(LogLevel.Error, "{Instance}: the app's list of subscriptions cannot be used, it receives no events: {Reason}")]
+    private partial void LogNoList(string instance, string reason);
+
+    [LoggerMessage(LogLevel.Error, "{Instance}: subscribes to {Topic} of {PubSub}, but no such pub/sub component is loaded")]
+    private partial void LogUnknownPubSub(string instance, string topic, string pubSub);
+
+    [LoggerMessage(LogLevel.Error, "{Instance}: may not subscribe to {Topic} of {PubSub}")]
+    private partial void LogForbidden(string instance, string topic, string pubSub);
+
+    [LoggerMessage(LogLevel.Information, "{App} no longer listens to {Topic}; what waited for it is dropped")]
+    private partial void LogGivenUp(string app, string topic);
 }

@@ -1,0 +1,217 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Marketplace.Local.Sidecar.PubSub;
+
+/// <summary>What an app hands over for publishing, before it becomes the bytes the broker keeps.</summary>
+internal readonly record struct Publication(
+    string Source,
+    string PubSub,
+    string Topic,
+    ReadOnlyMemory<byte> Data,
+    string ContentType,
+    IReadOnlyDictionary<string, string> Metadata,
+    string? TraceParent,
+    string? TraceState)
+{
+    public const string CloudEvents = "application/cloudevents+json";
+
+    private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+
+    /// <summary>Publishing is the hot path: each thread keeps one buffer and pays only for the final array.</summary>
+    [ThreadStatic] private static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Writer)? scratch;
+
+    public bool IsRaw => Metadata.TryGetValue("rawPayload", out var raw) && IsTrue(raw);
+
+    /// <summary>Messages with the same key reach a subscriber in the order they were published.</summary>
+    public string? Key => Metadata.TryGetValue("partitionKey", out var key) && key.Length > 0 ? key : null;
+
+    /// <summary>The broker's copy of the message. Throws <see cref="FormatException"/> for a malformed envelope or TTL.</summary>
+    public Sealed Seal(DateTimeOffset now)
+    {
+        var expires = TimeToLive() is { } ttl ? now.AddSeconds(ttl) : (DateTimeOffset?)null;
+        if (IsRaw)
+            return new Sealed(Data.ToArray(), Key, Raw: true, expires);
+
+        var (buffer, json) = scratch ??= Scratch();
+        buffer.ResetWrittenCount();
+        json.Reset(buffer);
+        if (ContentType.StartsWith(CloudEvents, StringComparison.OrdinalIgnoreCase))
+            expires = WriteOwnEnvelope(json, now, expires);
+        else
+            WriteEnvelope(json, now, expires);
+        json.Flush();
+        var sealedEvent = new Sealed(buffer.WrittenSpan.ToArray(), Key, Raw: false, expires);
+        if (buffer.Capacity > 1 << 20) scratch = null;
+        return sealedEvent;
+    }
+
+    public static bool IsTrue(string text) => text.ToUpperInvariant() is "Y" or "YES" or "TRUE" or "T" or "ON" or "1";
+
+    /// <summary>The envelope a subscriber with <c>rawPayload</c> gets around bare bytes.</summary>
+    public static byte[] WrapRaw(ReadOnlySpan<byte> data, string pubsub, string topic)
+    {
+        var (buffer, json) = scratch ??= Scratch();
+        buffer.ResetWrittenCount();
+        json.Reset(buffer);
+        json.WriteStartObject();
+        json.WriteString("id"u8, Guid.NewGuid());
+        json.WriteString("source"u8, "Dapr"u8);
+        json.WriteString("type"u8, "com.dapr.event.sent"u8);
+        json.WriteString("specversion"u8, "1.0"u8);
+        json.WriteString("datacontenttype"u8, "application/octet-stream"u8);
+        json.WriteString("topic"u8, topic);
+        json.WriteString("pubsubname"u8, pubsub);
+        json.WriteBase64String("data_base64"u8, data);
+        json.WriteEndObject();
+        json.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private void WriteEnvelope(Utf8JsonWriter json, DateTimeOffset now, DateTimeOffset? expires)
+    {
+        var type = ContentType.Length == 0 ? "text/plain" : ContentType;
+        var trace = Override("traceparent") ?? TraceParent ?? NewTrace();
+        json.WriteStartObject();
+        if (Override("id") is { } id) json.WriteString("id"u8, id);
+        else json.WriteString("id"u8, Guid.NewGuid());
+        json.WriteString("source"u8, Override("source") ?? Source);
+        json.WriteString("type"u8, Override("type") ?? "com.dapr.event.sent");
+        json.WriteString("specversion"u8, "1.0"u8);
+        json.WriteString("datacontenttype"u8, type);
+        json.WriteString("topic"u8, Topic);
+        json.WriteString("pubsubname"u8, PubSub);
+        json.WriteString("traceid"u8, Override("traceid") ?? trace);
+        json.WriteString("traceparent"u8, trace);
+        json.WriteString("tracestate"u8, Override("tracestate") ?? TraceState ?? "");
+        json.WriteString("time"u8, Rfc3339(now));
+        if (Override("subject") is { } subject) json.WriteString("subject"u8, subject);
+        if (expires is { } end) json.WriteString("expiration"u8, Rfc3339(end));
+        WriteData(json, type);
+        json.WriteEndObject();
+    }
+
+    private void WriteData(Utf8JsonWriter json, string type)
+    {
+        var data = Data.Span;
+        if (IsBinary(type))
+        {
+            json.WriteBase64String("data_base64"u8, data);
+            return;
+        }
+
+        json.WritePropertyName("data"u8);
+        if (IsJson(type) && IsWellFormed(data)) json.WriteRawValue(data, skipInputValidation: true);
+        else json.WriteStringValue(Encoding.UTF8.GetString(data));   // also JSON that does not parse: daprd falls back to text
+    }
+
+    /// <summary>The publisher brought an envelope of its own: its fields stay, what is missing is filled in.</summary>
+    private DateTimeOffset? WriteOwnEnvelope(Utf8JsonWriter json, DateTimeOffset now, DateTimeOffset? expires)
+    {
+        JsonDocument document;
+        try
+        {
+            document = JsonDocument.Parse(Data);
+        }
+        catch (JsonException e)
+        {
+            throw new FormatException($"the cloud event is not JSON: {e.Message}", e);
+        }
+
+        using (document)
+        {
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new FormatException("the cloud event is not a JSON object");
+
+            var mine = new Dictionary<string, string> { ["topic"] = Topic, ["pubsubname"] = PubSub };
+            foreach (var name in (ReadOnlySpan<string>)["id", "source", "type", "subject", "traceid", "traceparent", "tracestate"])
+                if (Override(name) is { } value) mine[name] = value;
+            if (expires is { } end) mine["expiration"] = Rfc3339(end);
+
+            json.WriteStartObject();
+            var seen = new HashSet<string>();
+            foreach (var property in document.RootElement.EnumerateObject())
+            {
+                if (property.Name == "expiration" && expires is null && property.Value.ValueKind == JsonValueKind.String
+                    && property.Value.TryGetDateTimeOffset(out var theirs)) expires = theirs;
+                if (!seen.Add(property.Name) || mine.ContainsKey(property.Name)) continue;
+                property.WriteTo(json);
+            }
+
+            foreach (var (name, value) in mine) json.WriteString(name, value);
+            void Fill(string name, string value)
+            {
+                if (!seen.Contains(name) && !mine.ContainsKey(name)) json.WriteString(name, value);
+            }
+
+            var trace = Override("traceparent") ?? TraceParent ?? NewTrace();
+            Fill("id", Guid.NewGuid().ToString());
+            Fill("source", Source);
+            Fill("type", "com.dapr.event.sent");
+            Fill("specversion", "1.0");
+            Fill("time", Rfc3339(now));
+            Fill("traceid", trace);
+            Fill("traceparent", trace);
+            Fill("tracestate", TraceState ?? "");
+            json.WriteEndObject();
+        }
+        return expires;
+    }
+
+    private string? Override(string field) => Metadata.Count > 0 && Metadata.TryGetValue("cloudevent." + field, out var value) ? value : null;
+
+    private long? TimeToLive() =>
+        !Metadata.TryGetValue("ttlInSeconds", out var text) || text.Length == 0 ? null
+        : long.TryParse(text, out var seconds) && seconds > 0 ? seconds
+        : throw new FormatException($"ttlInSeconds value must be higher than zero: actual is {text}");
+
+    private static bool IsJson(string type)
+    {
+        var bare = Bare(type);
+        return bare.Equals("application/json", StringComparison.OrdinalIgnoreCase) || bare.EndsWith("+json", StringComparison.OrdinalIgnoreCase);
+    }
+
+    private static bool IsBinary(string type)
+    {
+        var bare = Bare(type);
+        return bare.Equals("application/octet-stream", StringComparison.OrdinalIgnoreCase)
+            || bare.Contains("protobuf", StringComparison.OrdinalIgnoreCase);
+    }
+
+    private static ReadOnlySpan<char> Bare(string type)
+    {
+        var end = type.IndexOf(';', StringComparison.Ordinal);
+        return (end < 0 ? type.AsSpan() : type.AsSpan(0, end)).Trim();
+    }
+
+    private static bool IsWellFormed(ReadOnlySpan<byte> data)
+    {
+        try
+        {
+            var reader = new Utf8JsonReader(data);
+            if (!reader.Read()) return false;
+            reader.Skip();
+            return !reader.Read();
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private static string Rfc3339(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", null);
+
+    private static string NewTrace() => $"00-{ActivityTraceId.CreateRandom().ToHexString()}-{ActivitySpanId.CreateRandom().ToHexString()}-01";
+
+    private static (ArrayBufferWriter<byte>, Utf8JsonWriter) Scratch()
+    {
+        var buffer = new ArrayBufferWriter<byte>(4096);
+        return (buffer, new Utf8JsonWriter(buffer, Relaxed));
+    }
+}
+
+/// <summary>A message as the broker keeps it: the envelope's bytes, or the bare payload when raw.</summary>
+internal readonly record struct Sealed(byte[] Body, string? Key, bool Raw, DateTimeOffset? Expires);
