@@ -1,28 +1,46 @@
+using Marketplace.Local.Launcher;
+using Marketplace.Local.Mail;
 using Marketplace.Local.Provider;
 using Marketplace.Local.Redis;
 using Marketplace.Local.Sidecar;
 
-return args is [var verb, ..]
-    ? verb switch
+return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordinal) && verb != "--help"
+    ? await LauncherVerbs.UpAsync(["up", .. args])
+    : verb switch
     {
+        "up" => await LauncherVerbs.UpAsync(args),
+        "infra" => await LauncherVerbs.InfraAsync(args),
+        "migrate" => await LauncherVerbs.MigrateAsync(args),
+        "doctor" => await Doctor.RunAsync(args),
+        "logs" => await LauncherVerbs.LogsAsync(args),
         "sidecars" => await SidecarCommand.RunAsync(args),
         "provider" => await ProviderVerb.RunAsync(args),
         "redis" => await RedisCommand.RunAsync(args),
-        _ => Help.Print(),
-    }
-    : Help.Print();
+        "mail" => await MailVerb.RunAsync(args),
+        _ => Help.Print(verb),
+    };
 
 internal static class Help
 {
-    public static int Print()
+    public static int Print(string verb)
     {
-        Console.Error.WriteLine("""
-            usage: dotnet run --project local -- <verb>
+        var asked = verb is "--help" or "-h" or "help";
+        (asked ? Console.Out : Console.Error).WriteLine($"""
+            {(asked ? "" : $"There is no verb {verb}.\n")}usage: dotnet run --project local [-- <verb> [options]]      every verb explains itself with --help
 
+              up          everything, until Ctrl-C (what happens without a verb)
+              doctor      what this machine has, what is missing, how to get it
+              infra       only what the services need from outside; go on with `dapr run -f .`
+              migrate     databases to their newest version
+              logs <app>  the log of an app; -f follows it
+
+            parts of the system, started by the launcher:
+
+              sidecars --plan <file.json>    the sidecars of all apps, in one process
               provider --port <n> --data <folder> [--webhook <url> --webhook-secret <s>]    the payment provider double
-              sidecars --plan <file.json>                          the sidecars of all apps, in one process
-              redis --port N --data <folder> [--password <text>]   a Redis-protocol server with an append-only file
+              redis --port <n> --data <folder>    a Redis that keeps what it acknowledged (Garnet)
+              mail --port <n> --data <folder>    an SMTP server that keeps what it gets as .eml files
             """);
-        return 2;
+        return asked ? 0 : 2;
     }
 }

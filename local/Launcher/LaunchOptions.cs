@@ -1,0 +1,75 @@
+namespace Marketplace.Local.Launcher;
+
+/// <summary>What may follow the verb. Every verb takes <c>--data</c>; the rest belongs to those that start something.</summary>
+public sealed record LaunchOptions
+{
+    public string? Data { get; init; }
+    public string Components { get; init; } = "local";
+    public IReadOnlyDictionary<string, int> Instances { get; init; } = new Dictionary<string, int>();
+    public IReadOnlySet<string>? Only { get; init; }
+    public bool Build { get; init; } = true;
+    public bool FreePorts { get; init; }
+    public bool Json { get; init; }
+    public bool Help { get; init; }
+
+    public const string Description = """
+          --data <folder>        where everything local is kept (default .local, or MARKETPLACE_DATA)
+          --components <set>     a folder under components/ (default local)
+          --instances app=2,…    several instances of an app id
+          --only app,app         start these services only
+          --ports free           take free ports for everything instead of the usual ones
+          --no-build             start what is built, stale or not
+          --json                 one line of JSON when everything is ready, for programs
+        """;
+
+    /// <summary>Reads what it knows and leaves the rest, which must be empty for most verbs.</summary>
+    public static LaunchOptions Parse(IEnumerable<string> args, out IReadOnlyList<string> rest)
+    {
+        var options = new LaunchOptions();
+        var others = new List<string>();
+        var queue = new Queue<string>(args);
+        while (queue.TryDequeue(out var arg))
+        {
+            string Value() => queue.TryDequeue(out var value) && !value.StartsWith("--", StringComparison.Ordinal)
+                ? value : throw new UsageException($"{arg} needs a value.");
+            switch (arg)
+            {
+                case "--data": options = options with { Data = Value() }; break;
+                case "--components": options = options with { Components = Value() }; break;
+                case "--instances": options = options with { Instances = ParseInstances(Value()) }; break;
+                case "--only": options = options with { Only = Value().Split(',', StringSplitOptions.RemoveEmptyEntries).ToHashSet() }; break;
+                case "--no-build": options = options with { Build = false }; break;
+                case "--ports":
+                    options = Value() == "free" ? options with { FreePorts = true } : throw new UsageException("--ports takes only the word free.");
+                    break;
+                case "--json": options = options with { Json = true }; break;
+                case "--help" or "-h" or "help": options = options with { Help = true }; break;
+                default: others.Add(arg); break;
+            }
+        }
+
+        rest = others;
+        return options;
+    }
+
+    public static LaunchOptions Parse(IEnumerable<string> args)
+    {
+        var options = Parse(args, out var rest);
+        return rest is [var unknown, ..] ? throw new UsageException($"Unknown option {unknown}.") : options;
+    }
+
+    private static Dictionary<string, int> ParseInstances(string text)
+    {
+        var instances = new Dictionary<string, int>();
+        foreach (var part in text.Split(',', StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (part.Split('=') is not [var app, var number] || !int.TryParse(number, out var count) || count is < 1 or > 9)
+                throw new UsageException($"--instances wants app=number with 1 to 9, not {part}.");
+            instances[app] = count;
+        }
+
+        return instances;
+    }
+}
+
+public sealed class UsageException(string message) : Exception(message);

@@ -1,0 +1,172 @@
+using System.Runtime.InteropServices;
+using Marketplace.Local.Sidecar.Resources;
+using Spectre.Console;
+
+namespace Marketplace.Local.Launcher;
+
+/// <summary>The verbs a person types: each reads its options, does its work and turns failures into advice.</summary>
+public static class LauncherVerbs
+{
+    public static Task<int> UpAsync(string[] args) => GuardedAsync(args, "up", "starts the whole marketplace and keeps it running until Ctrl-C", async (options, ct) =>
+    {
+        var tree = SourceTree.Find();
+        var view = LaunchView.Create(options.Json);
+        var started = TimeProvider.System.GetTimestamp();
+        await using var system = await LocalSystem.StartAsync(tree, options, view, ct);
+        var took = TimeProvider.System.GetElapsedTime(started);
+        if (options.Json)
+            Console.WriteLine(system.Describe().ToLine());
+        else
+            Welcome(view.Console, system, took);
+        await UntilAsked(ct);
+        view.Console.MarkupLine("[grey]Stopping…[/]");
+        return 0;
+    });
+
+    public static Task<int> InfraAsync(string[] args) => GuardedAsync(args, "infra", "starts PostgreSQL, Redis, the mail catcher and the payment provider double, for those who go on with `dapr run -f .`", async (options, ct) =>
+    {
+        var view = LaunchView.Create(options.Json);
+        await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, migrate: true, ct);
+        var running = system.Describe();
+        if (options.Json)
+        {
+            Console.WriteLine(running.ToLine());
+        }
+        else
+        {
+            foreach (var remark in system.Remarks)
+                view.Console.MarkupLineInterpolated($"[yellow]{remark}[/]");
+            view.Console.MarkupLineInterpolated($"PostgreSQL {running.PostgresAddress} · Redis {running.RedisAddress} · mail in {running.MailFolder} · secrets in {running.SecretsFile}");
+            view.Console.MarkupLineInterpolated($"Databases are migrated. Go on with [bold]APP_API_TOKEN={system.AppToken} dapr run -f .[/] · Ctrl-C stops all of it.");
+        }
+
+        await UntilAsked(ct);
+        return 0;
+    });
+
+    public static Task<int> MigrateAsync(string[] args) => GuardedAsync(args, "migrate", "brings every service's database to its newest version and stops again", async (options, ct) =>
+    {
+        var view = LaunchView.Create(options.Json);
+        await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, migrate: true, ct);
+        view.Console.MarkupLine("[green]All databases are at their newest version.[/]");
+        return 0;
+    });
+
+    public static async Task<int> LogsAsync(string[] args)
+    {
+        var options = LaunchOptions.Parse(args.Skip(1), out var rest);
+        var follow = rest.Any(arg => arg is "-f" or "--follow");
+        var names = rest.Where(arg => !arg.StartsWith('-')).ToList();
+        if (options.Help || names.Count != 1)
+        {
+            Console.Error.WriteLine("usage: logs <app> [-f] [--data <folder>]\n\n  Prints the log of an app, or of postgres, redis, mail, provider, sidecars; -f goes on as it grows.");
+            return options.Help ? 0 : 2;
+        }
+
+        var data = DataFolder.Of(SourceTree.Find(), options.Data);
+        var file = data.Log(names[0]);
+        if (!File.Exists(file))
+        {
+            var known = Directory.Exists(data.Logs) ? Directory.GetFiles(data.Logs, "*.log").Select(Path.GetFileNameWithoutExtension).Where(name => !name!.Contains('.', StringComparison.Ordinal)).Order().ToList() : [];
+            Console.Error.WriteLine($"There is no log of {names[0]}. {(known.Count > 0 ? "There are: " + string.Join(", ", known) : "Nothing has run here yet.")}");
+            return 1;
+        }
+
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
+        {
+            signal.Cancel = true;
+            stop.Cancel();
+        });
+        await using var log = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        await using var screen = Console.OpenStandardOutput();
+        try
+        {
+            await log.CopyToAsync(screen, stop.Token);
+            while (follow)
+            {
+                await Task.Delay(200, stop.Token);
+                await log.CopyToAsync(screen, stop.Token);
+                await screen.FlushAsync(stop.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Ctrl-C ends following.
+        }
+
+        return 0;
+    }
+
+    /// <summary>Shared by all verbs that run for a while: help, Ctrl-C and SIGTERM, failures as advice.</summary>
+    public static async Task<int> GuardedAsync(string[] args, string verb, string does, Func<LaunchOptions, CancellationToken, Task<int>> run)
+    {
+        using var stop = new CancellationTokenSource();
+        void Stop(PosixSignalContext signal)
+        {
+            signal.Cancel = true;   // the second Ctrl-C as well: stopping takes seconds, and what was started must not be left behind
+            stop.Cancel();
+        }
+
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
+        try
+        {
+            var options = LaunchOptions.Parse(args.Skip(1).Where(arg => arg.Length > 0));
+            if (options.Help)
+            {
+                Console.WriteLine($"usage: dotnet run --project local -- {verb} [options]\n\n  {does}\n\noptions:\n{LaunchOptions.Description}");
+                return 0;
+            }
+
+            return await run(options, stop.Token);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return 130;
+        }
+        catch (Exception failure) when (failure is UsageException)
+        {
+            await Console.Error.WriteLineAsync($"{failure.Message}\nusage: dotnet run --project local -- {verb} [options]\n{LaunchOptions.Description}");
+            return 2;
+        }
+        catch (Exception failure) when (failure is LaunchException or ResourceException)
+        {
+            Explain(failure);
+            return 1;
+        }
+    }
+
+    public static void Explain(Exception failure)
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        console.MarkupLineInterpolated($"[red]{failure.Message}[/]");
+        if (failure is LaunchException { Advice: { } advice })
+            console.WriteLine(advice);
+    }
+
+    private static void Welcome(IAnsiConsole console, LocalSystem system, TimeSpan took)
+    {
+        var running = system.Describe();
+        foreach (var remark in system.Remarks)
+            console.MarkupLineInterpolated($"[yellow]{remark}[/]");
+        var grid = new Grid().AddColumn().AddColumn();
+        void Row(string what, string where) => grid.AddRow(new Text(what, new Style(Color.Grey)), new Text(where));
+        Row("API", $"{running.GatewayUrl}/api/v1/products");
+        Row("API reference", $"{running.GatewayUrl}/scalar");
+        Row("mail", running.MailFolder);
+        Row("payment provider", $"{running.ProviderUrl} (a double of Stripe; card pm_card_visa pays, pm_card_visa_chargeDeclined does not)");
+        Row("operator", $"operator@marketplace.local / {system.OperatorPassword}");
+        Row("demo", "dotnet run --project local -- seed  (then ada@example.com / correct-horse-1)");
+        Row("logs", "dotnet run --project local -- logs ordering -f");
+        console.Write(new Panel(grid) { Header = new PanelHeader($" up after {took.TotalSeconds:0.0} s · Ctrl-C stops everything "), Border = BoxBorder.Rounded });
+    }
+
+    private static async Task UntilAsked(CancellationToken ct)
+    {
+        var asked = new TaskCompletionSource();
+        await using var registration = ct.Register(asked.SetResult);
+        await asked.Task;
+    }
+}

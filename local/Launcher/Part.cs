@@ -1,0 +1,142 @@
+namespace Marketplace.Local.Launcher;
+
+public enum PartState
+{
+    Waiting,
+    Starting,
+    Ready,
+    Restarting,
+    Failed,
+    Stopped,
+    Elsewhere,
+}
+
+/// <summary>One process of the system, kept alive until it is told to stop.</summary>
+public sealed class Part(string name, string kind, Action changed) : IAsyncDisposable
+{
+    private static readonly TimeSpan[] BackOff = [.. new[] { 0.2, 1, 2, 5, 10, 30 }.Select(TimeSpan.FromSeconds)];
+    private readonly CancellationTokenSource stopping = new();
+    private ChildSpec? spec;
+    private Func<CancellationToken, Task<bool>>? isReady;
+    private Task? watch;
+
+    public string Name => name;
+    public string Kind => kind;
+    public string? AppId { get; init; }
+    public int? Port { get; init; }
+    public int? DaprHttpPort { get; init; }
+    public int? DaprGrpcPort { get; init; }
+    public string Detail { get; private set; } = "";
+    public PartState State { get; private set; } = PartState.Waiting;
+    public int Restarts { get; private set; }
+    public Child? Child { get; private set; }
+    public string Log => spec?.LogFile ?? "";
+
+    public RunningPart Describe() => new(
+        name, AppId, Child is { HasExited: false } child ? child.Pid : null, Child?.StartedAt, Port, DaprHttpPort, DaprGrpcPort, State.ToString(), Restarts, Log);
+
+    /// <summary>Not ours: somebody else runs it and will stop it.</summary>
+    public void IsElsewhere(string detail) => Become(PartState.Elsewhere, detail);
+
+    public void Says(string detail) => Become(State, detail);
+
+    public void Start(ChildSpec what, Func<CancellationToken, Task<bool>> ready)
+    {
+        spec = what;
+        isReady = ready;
+        Child = Child.Start(what);
+        Become(PartState.Starting, "");
+        watch = WatchAsync();
+    }
+
+    /// <summary>Until it answers. One that ends before it ever did is not restarted: something is wrong that a restart repeats.</summary>
+    public async Task UntilReadyAsync(TimeSpan patience, CancellationToken ct)
+    {
+        var deadline = DateTime.UtcNow + patience;
+        while (State is PartState.Starting or PartState.Restarting)
+        {
+            if (await isReady!(ct))
+            {
+                Become(PartState.Ready, "");
+                return;
+            }
+
+            if (Child!.HasExited && State == PartState.Starting)
+            {
+                Become(PartState.Failed, $"ended with code {Child.ExitCode}");
+                break;
+            }
+
+            if (DateTime.UtcNow > deadline)
+            {
+                Become(PartState.Failed, $"not ready after {patience.TotalSeconds:0} s");
+                break;
+            }
+
+            await Task.Delay(100, ct);
+        }
+
+        if (State == PartState.Failed)
+            throw new LaunchException($"{name} {Detail}.", $"Its log ends with:\n{Tail(Log, 12)}");
+    }
+
+    public async Task StopAsync()
+    {
+        await stopping.CancelAsync();
+        if (Child is not null)
+            await Child.StopAsync();
+        if (watch is not null)
+            await watch;
+        if (State != PartState.Elsewhere)
+            Become(PartState.Stopped, "");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        Child?.Dispose();
+        stopping.Dispose();
+    }
+
+    public static string Tail(string file, int lines) =>
+        File.Exists(file) ? string.Join('\n', File.ReadLines(file).TakeLast(lines)) : "(no log)";
+
+    private async Task WatchAsync()
+    {
+        var quickDeaths = 0;
+        while (!stopping.IsCancellationRequested)
+        {
+            var started = DateTime.UtcNow;
+            await Child!.Exited;
+            if (stopping.IsCancellationRequested || State is PartState.Starting or PartState.Failed && Restarts == 0)
+                return;
+
+            quickDeaths = DateTime.UtcNow - started > TimeSpan.FromMinutes(1) ? 0 : quickDeaths + 1;
+            Restarts++;
+            Become(PartState.Restarting, $"ended with code {Child.ExitCode}");
+            await File.AppendAllTextAsync(Log, $"---- {DateTime.UtcNow:O} ended with code {Child.ExitCode}; restart {Restarts}\n");
+            try
+            {
+                await Task.Delay(BackOff[Math.Min(Math.Max(quickDeaths - 1, 0), BackOff.Length - 1)], stopping.Token);
+                Child.Dispose();
+                Child = Child.Start(spec!);
+                Become(PartState.Restarting, "");
+                while (!Child.HasExited && !await isReady!(stopping.Token))
+                    await Task.Delay(100, stopping.Token);
+                if (!Child.HasExited)
+                    Become(PartState.Ready, "");
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private void Become(PartState state, string detail)
+    {
+        State = state;
+        Detail = detail;
+        changed();
+    }
+}
