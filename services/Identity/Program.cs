@@ -1,3 +1,34 @@
+using Marketplace.Hosting;
+using Marketplace.Identity.Accounts;
+using Marketplace.Identity.Addresses;
+using Marketplace.Identity.Sellers;
+using Marketplace.Identity.Tokens;
+
 var builder = WebApplication.CreateBuilder(args);
+builder.AddMarketplaceDefaults(database: "identity");
+builder.Services.AddValidation();
+builder.Services.AddOptions<PasswordOptions>().BindConfiguration("Passwords").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddOptions<SignInLimitOptions>().BindConfiguration("SignInLimits").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddOptions<TokenOptions>().BindConfiguration("Tokens").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddOptions<SigningKeyOptions>().BindConfiguration("SigningKeys");
+builder.Services.AddOptions<DiscoveryOptions>().BindConfiguration("Discovery");
+builder.Services.AddSingleton<AccountStore>();
+builder.Services.AddSingleton<Passwords>();
+builder.Services.AddSingleton<SignInLimits>();
+builder.Services.AddSingleton<ClientAddress>();
+builder.Services.AddSingleton<SellerStore>();
+builder.Services.AddSingleton<AddressStore>();
+builder.Services.AddSingleton<SessionStore>();
+builder.Services.AddSingleton<SigningKeys>();
+builder.Services.AddSingleton<Sessions>();
+builder.Services.AddHostedService<OperatorAccount>();
+
 var app = builder.Build();
+if (await app.MigratedAsync(args)) return;
+app.UseMarketplaceDefaults();
+app.MapAccounts();
+app.MapSessions();
+app.MapSellers();
+app.MapAddresses();
+app.MapDiscovery();
 app.Run();
