@@ -117,7 +117,11 @@ public static class MarketplaceDefaults
         app.MapOpenApi().AllowAnonymous();
         app.MapReadiness();
         if (app.Services.GetRequiredService<MarketplaceApp>().Database is not null)
+        {
             app.MapDeadLetters();
+            app.MapOutbox();
+        }
+
         return app;
     }
 

@@ -70,21 +70,8 @@ public static class Outbox
             },
         };
         await insert.ExecuteNonQueryAsync(ct);
-        OutboxHints.Added();
+        OutboxHints.Added(rows[0].Lane, rows.Length);
     }
 
     private readonly record struct Row(Guid EventId, string Lane, string? Topic, Guid AggregateId, string Payload);
-}
-
-/// <summary>
-/// Npgsql tells nobody that a transaction committed. Adding a row therefore makes every relay of the process look more often for
-/// a moment, which finds the row soon after its commit even where a service forgets <see cref="OutboxSignal.Notify"/>.
-/// </summary>
-internal static class OutboxHints
-{
-    private static long lastAdded;
-
-    public static void Added() => Volatile.Write(ref lastAdded, Environment.TickCount64);
-
-    public static bool AddedWithin(TimeSpan time) => Environment.TickCount64 - Volatile.Read(ref lastAdded) < time.TotalMilliseconds;
 }

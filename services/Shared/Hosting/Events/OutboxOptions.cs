@@ -12,8 +12,9 @@ public sealed class OutboxOptions
     [Range(1, 256)]
     public int Concurrency { get; set; } = 16;
 
+    /// <summary>Aggregates taken at once. Small, because a batch is as slow as its slowest row and what comes meanwhile waits for it.</summary>
     [Range(1, 5000)]
-    public int BatchSize { get; set; } = 200;
+    public int BatchSize { get; set; } = 64;
 
     /// <summary>Tries before a row that fails by its own fault is parked. A neighbour that is away parks nothing.</summary>
     [Range(1, 1000)]

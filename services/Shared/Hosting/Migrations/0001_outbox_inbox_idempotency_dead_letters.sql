@@ -20,6 +20,8 @@ CREATE TABLE outbox (
 -- Both repeat the relay's condition, or the planner reads what was sent long ago.
 CREATE INDEX outbox_waiting ON outbox (lane, position) WHERE sent_at IS NULL;
 CREATE INDEX outbox_waiting_by_aggregate ON outbox (lane, aggregate_id, position) WHERE sent_at IS NULL;
+-- For pruning. Sent rows are written again in the order they were sent, which is all this kind of index needs.
+CREATE INDEX outbox_sent ON outbox USING brin (sent_at);
 
 -- Events this service has handled. Pruned by age, hence the small index on time: rows arrive in its order.
 CREATE TABLE inbox (
