@@ -1,0 +1,82 @@
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Security.Claims;
+using Marketplace.Gateway.Routes;
+using Microsoft.Extensions.Options;
+
+namespace Marketplace.Gateway.Limits;
+
+public sealed class RateOptions
+{
+    [Range(1, 100_000_000)]
+    public int Permits { get; set; }
+
+    public TimeSpan Window { get; set; } = TimeSpan.FromMinutes(1);
+}
+
+public sealed class LimitOptions
+{
+    [ValidateObjectMembers]
+    public RateOptions Anonymous { get; set; } = new() { Permits = 600 };
+
+    [ValidateObjectMembers]
+    public RateOptions SignedIn { get; set; } = new() { Permits = 600 };
+
+    [ValidateObjectMembers]
+    public RateOptions Credentials { get; set; } = new() { Permits = 30 };
+
+    [ValidateObjectMembers]
+    public RateOptions Webhooks { get; set; } = new() { Permits = 6_000 };
+}
+
+[OptionsValidator]
+internal sealed partial class LimitOptionsValidator : IValidateOptions<LimitOptions>;
+
+/// <summary>Counts a request against its limit and says so on the answer (RateLimit fields as in draft-ietf-httpapi-ratelimit-headers-07).</summary>
+public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> options, TimeProvider time)
+{
+    private readonly Limit anonymous = new(options.Value.Anonymous, time);
+    private readonly Limit signedIn = new(options.Value.SignedIn, time);
+    private readonly Limit credentials = new(options.Value.Credentials, time);
+    private readonly Limit webhooks = new(options.Value.Webhooks, time);
+
+    public Task InvokeAsync(HttpContext http)
+    {
+        if (http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>() is not { } route)
+            return next(http);
+
+        var (limit, client) = route.Rate switch
+        {
+            Rate.Credentials => (credentials, ClientKey.Of(http.Connection.RemoteIpAddress)),
+            Rate.Webhook => (webhooks, ClientKey.Of(http.Connection.RemoteIpAddress)),
+            _ when Guid.TryParse(http.User.FindFirstValue("sub"), out var subject) => (signedIn, ClientKey.Of(subject)),
+            _ => (anonymous, ClientKey.Of(http.Connection.RemoteIpAddress)),
+        };
+
+        var verdict = limit.Gate.Ask(client);
+        var headers = http.Response.Headers;
+        headers["RateLimit-Policy"] = limit.Policy;
+        headers["RateLimit-Limit"] = limit.Permits;
+        headers["RateLimit-Remaining"] = Number(verdict.Remaining);
+        headers["RateLimit-Reset"] = Seconds(verdict.Reset);
+        if (verdict.Admitted)
+            return next(http);
+
+        headers.RetryAfter = Seconds(verdict.RetryAfter);
+        http.Response.StatusCode = StatusCodes.Status429TooManyRequests;
+        return Task.CompletedTask;
+    }
+
+    private static string Seconds(TimeSpan time) => Number((int)Math.Ceiling(time.TotalSeconds));
+
+    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private sealed class Limit(RateOptions options, TimeProvider time)
+    {
+        public RateGate Gate { get; } = new(options.Permits, options.Window, time);
+
+        public string Permits { get; } = Number(options.Permits);
+
+        public string Policy { get; } = string.Create(CultureInfo.InvariantCulture, $"{options.Permits};w={(long)options.Window.TotalSeconds}");
+    }
+}

@@ -1,0 +1,30 @@
+using Microsoft.Net.Http.Headers;
+
+namespace Marketplace.Gateway.Routes;
+
+/// <summary>
+/// What crosses the door is listed, both ways. So a client's <c>dapr-app-id</c> (which outranks the URL at the sidecar),
+/// <c>dapr-api-token</c>, <c>X-Forwarded-*</c>, cookies and whatever is invented next stay outside, and what sidecars and servers add stays inside.
+/// </summary>
+internal static class PassedHeaders
+{
+    public static readonly string[] In =
+    [
+        HeaderNames.Accept, HeaderNames.AcceptLanguage, HeaderNames.IfMatch, HeaderNames.IfNoneMatch, HeaderNames.UserAgent,
+        "Idempotency-Key", "Last-Event-ID", "Prefer",
+    ];
+
+    public static readonly string[] WebhookIn = [HeaderNames.UserAgent, "Stripe-Signature"];
+
+    public static readonly string[] Out =
+    [
+        HeaderNames.ETag, HeaderNames.Location, HeaderNames.RetryAfter, HeaderNames.WWWAuthenticate, HeaderNames.Link, HeaderNames.Vary,
+        "Idempotent-Replayed", "Deprecation", "Sunset", "Preference-Applied",
+    ];
+
+    public static readonly string[] ContentOut =
+    [
+        HeaderNames.ContentType, HeaderNames.ContentLength, HeaderNames.ContentLanguage, HeaderNames.ContentDisposition, HeaderNames.ContentEncoding,
+        HeaderNames.LastModified, HeaderNames.Allow, HeaderNames.Expires,
+    ];
+}

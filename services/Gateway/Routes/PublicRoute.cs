@@ -1,0 +1,116 @@
+namespace Marketplace.Gateway.Routes;
+
+/// <summary>Who may come in. Services check the token again; the door only spares them the callers who cannot pass.</summary>
+public enum Access
+{
+    /// <summary>Anybody. A token, if one comes along, is passed on.</summary>
+    Open,
+
+    /// <summary>Anybody, and the answer is the same for all: it may come from the cache, and no token is passed on.</summary>
+    Shared,
+
+    /// <summary>A valid token, a guest's included.</summary>
+    Token,
+
+    Seller,
+    Operator,
+
+    /// <summary>A sender who proves itself in the body: passed on byte by byte, whatever its type.</summary>
+    Webhook,
+}
+
+public enum Rate
+{
+    /// <summary>Per subject for those who are signed in, else per address.</summary>
+    Ordinary,
+
+    /// <summary>Per address and strict: here passwords are guessed and accounts are made.</summary>
+    Credentials,
+
+    Webhook,
+}
+
+/// <summary>One line of the list of what the outside may ask. Route values are ids: nothing free-form gets into a path behind the door.</summary>
+public sealed record PublicRoute(string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary);
+
+/// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
+public static class PublicRoutes
+{
+    private static readonly string[] AppsWithDeadLetters = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
+
+    public static IReadOnlyList<PublicRoute> All { get; } =
+    [
+        new("identity", "POST", "/api/v1/accounts", Access.Open, Rate.Credentials),
+        new("identity", "POST", "/api/v1/sessions", Access.Open, Rate.Credentials),
+        new("identity", "POST", "/api/v1/sessions/refresh", Access.Open, Rate.Credentials),
+        new("identity", "DELETE", "/api/v1/sessions", Access.Token),
+        new("identity", "POST", "/api/v1/guests", Access.Open, Rate.Credentials),
+        new("identity", "GET", "/api/v1/me", Access.Token),
+        new("identity", "GET", "/api/v1/me/addresses", Access.Token),
+        new("identity", "POST", "/api/v1/me/addresses", Access.Token),
+        new("identity", "PUT", "/api/v1/me/addresses/{addressId:guid}", Access.Token),
+        new("identity", "DELETE", "/api/v1/me/addresses/{addressId:guid}", Access.Token),
+        new("identity", "POST", "/api/v1/sellers", Access.Token),
+        new("identity", "GET", "/api/v1/sellers/{sellerId:guid}", Access.Open),
+        new("identity", "GET", "/.well-known/openid-configuration", Access.Open),
+        new("identity", "GET", "/.well-known/jwks.json", Access.Open),
+
+        new("catalog", "GET", "/api/v1/products", Access.Shared),
+        new("catalog", "GET", "/api/v1/products/{productId:guid}", Access.Shared),
+        new("catalog", "GET", "/api/v1/categories", Access.Shared),
+        new("catalog", "POST", "/api/v1/products", Access.Seller),
+        new("catalog", "POST", "/api/v1/products/bulk", Access.Seller),
+        new("catalog", "PUT", "/api/v1/products/{productId:guid}", Access.Seller),
+        new("catalog", "DELETE", "/api/v1/products/{productId:guid}", Access.Seller),
+        new("catalog", "GET", "/api/v1/seller/products", Access.Seller),
+
+        new("search", "GET", "/api/v1/search", Access.Shared),
+        new("search", "GET", "/api/v1/suggestions", Access.Shared),
+        new("search", "POST", "/api/v1/operations/search/rebuild", Access.Operator),
+
+        new("cart", "GET", "/api/v1/cart", Access.Token),
+        new("cart", "PUT", "/api/v1/cart", Access.Token),
+        new("cart", "DELETE", "/api/v1/cart", Access.Token),
+        new("cart", "POST", "/api/v1/cart/lines", Access.Token),
+        new("cart", "PUT", "/api/v1/cart/lines/{productId:guid}", Access.Token),
+        new("cart", "DELETE", "/api/v1/cart/lines/{productId:guid}", Access.Token),
+        new("cart", "POST", "/api/v1/cart/merge", Access.Token),
+
+        new("inventory", "GET", "/api/v1/stock/{productId:guid}", Access.Open),
+        new("inventory", "PUT", "/api/v1/stock", Access.Seller),
+        new("inventory", "GET", "/api/v1/seller/stock", Access.Seller),
+
+        new("ordering", "POST", "/api/v1/checkout", Access.Token),
+        new("ordering", "GET", "/api/v1/orders", Access.Token),
+        new("ordering", "GET", "/api/v1/orders/{orderId:guid}", Access.Token),
+        new("ordering", "POST", "/api/v1/orders/{orderId:guid}/payment", Access.Token),
+        new("ordering", "POST", "/api/v1/orders/{orderId:guid}/cancellation", Access.Token),
+        new("ordering", "GET", "/api/v1/orders/{orderId:guid}/history", Access.Token),
+        new("ordering", "GET", "/api/v1/operations/orders", Access.Operator),
+        new("ordering", "POST", "/api/v1/operations/orders/{orderId:guid}/retry", Access.Operator),
+        new("ordering", "POST", "/api/v1/operations/orders/{orderId:guid}/abort", Access.Operator),
+
+        new("payments", "GET", "/api/v1/payment-methods", Access.Token),
+        new("payments", "POST", "/api/v1/payment-methods", Access.Token),
+        new("payments", "DELETE", "/api/v1/payment-methods/{methodId:guid}", Access.Token),
+        new("payments", "GET", "/api/v1/payments", Access.Token),
+        new("payments", "POST", "/api/v1/operations/payments/{orderId:guid}/refund", Access.Operator),
+        new("payments", "POST", "/webhooks/stripe", Access.Webhook, Rate.Webhook),
+
+        new("fulfilment", "GET", "/api/v1/shipments", Access.Token),
+        new("fulfilment", "GET", "/api/v1/seller/shipments", Access.Seller),
+        new("fulfilment", "POST", "/api/v1/seller/shipments/{shipmentId:guid}/advance", Access.Seller),
+        new("fulfilment", "POST", "/api/v1/operations/shipments/{shipmentId:guid}/advance", Access.Operator),
+
+        new("notifications", "GET", "/api/v1/notifications", Access.Token),
+
+        .. AppsWithDeadLetters.SelectMany(app => new PublicRoute[]
+        {
+            new(app, "GET", $"/api/v1/operations/{app}/dead-letters", Access.Operator),
+            new(app, "POST", $"/api/v1/operations/{app}/dead-letters/{{id:guid}}/replay", Access.Operator),
+            new(app, "DELETE", $"/api/v1/operations/{app}/dead-letters/{{id:guid}}", Access.Operator),
+        }),
+    ];
+
+    public static IEnumerable<string> Apps => All.Select(route => route.App).Distinct();
+}

@@ -1,0 +1,31 @@
+namespace Marketplace.Gateway;
+
+/// <summary>Our own sidecar, through which every service is reached.</summary>
+public sealed class Sidecar
+{
+    private readonly string address;
+
+    public Sidecar(IConfiguration configuration)
+    {
+        address = configuration["DAPR_HTTP_ENDPOINT"] is { Length: > 0 } endpoint
+            ? new Uri(endpoint).GetLeftPart(UriPartial.Authority)
+            : $"http://127.0.0.1:{configuration["DAPR_HTTP_PORT"] ?? "3500"}";
+        ApiToken = configuration["DAPR_API_TOKEN"] is { Length: > 0 } token ? token : null;
+        Http = new(new SocketsHttpHandler
+        {
+            UseProxy = false,
+            UseCookies = false,
+            AllowAutoRedirect = false,
+            ConnectTimeout = TimeSpan.FromSeconds(2),
+            PooledConnectionLifetime = TimeSpan.FromMinutes(10),
+            EnableMultipleHttp2Connections = false,
+        });
+    }
+
+    public HttpMessageInvoker Http { get; }
+
+    public string? ApiToken { get; }
+
+    /// <summary>What stands before a service's own path.</summary>
+    public string PrefixOf(string app) => $"{address}/v1.0/invoke/{app}/method";
+}
