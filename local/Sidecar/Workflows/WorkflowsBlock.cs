@@ -16,7 +16,10 @@ internal sealed class WorkflowsBlock(SidecarHost host) : BuildingBlock(host)
     public override void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGrpcService<TaskHubService>();
+        new WorkflowApi(this).Map(routes);
     }
+
+    public override void MapGrpc(DaprMethods methods) => new WorkflowApi(this).MapGrpc(methods);
 
     public override Task StartAsync(CancellationToken ct)
     {
@@ -45,5 +48,5 @@ internal sealed class WorkflowsBlock(SidecarHost host) : BuildingBlock(host)
 
     public WorkflowEngine EngineOf(SidecarInstance instance) => engines.TryGetValue(instance.AppId, out var engine)
         ? engine
-        : throw new DaprApiException(500, Grpc.Core.StatusCode.Internal, "ERR_ACTOR_RUNTIME_NOT_FOUND", "the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?").ToRpc();
+        : throw new DaprApiException(500, Grpc.Core.StatusCode.Internal, "ERR_ACTOR_RUNTIME_NOT_FOUND", "the state store is not configured to use the actor runtime. Have you set the - name: actorStateStore value: \"true\" in your state store component file?");
 }
