@@ -1,3 +1,34 @@
+using Marketplace.Hosting;
+using Marketplace.Payments.Charges;
+using Marketplace.Payments.Methods;
+using Marketplace.Payments.Provider;
+using Marketplace.Payments.Refunds;
+using Marketplace.Payments.Webhooks;
+
 var builder = WebApplication.CreateBuilder(args);
+builder.AddMarketplaceDefaults(database: "payments");
+builder.Services.AddValidation();
+builder.Services.AddOptions<ChargeOptions>().BindConfiguration("Charges").ValidateOnStart();
+builder.Services.AddPaymentProvider();
+builder.Services.AddSingleton<AttemptStore>();
+builder.Services.AddSingleton<MethodStore>();
+builder.Services.AddSingleton<PaymentList>();
+builder.Services.AddSingleton<PaymentStatusKey>();
+builder.Services.AddSingleton<UndoDesk>();
+builder.Services.AddSingleton<ChargeDesk>();
+builder.Services.AddSingleton<ChargesUnderWay>();
+builder.Services.AddHostedService(services => services.GetRequiredService<ChargesUnderWay>());
+builder.Services.AddHostedService<UnfinishedPayments>();
+builder.Services.AddSingleton<WebhookLog>();
+builder.Services.AddSingleton<WebhookSignal>();
+builder.Services.AddHostedService<WebhookWorker>();
+
 var app = builder.Build();
+if (await app.MigratedAsync(args)) return;
+await app.Services.GetRequiredService<ProviderKeys>().LoadAsync(app.Lifetime.ApplicationStopping);
+app.UseMarketplaceDefaults();
+app.MapCharges();
+app.MapRefunds();
+app.MapPaymentMethods();
+app.MapWebhooks();
 app.Run();
