@@ -10,9 +10,12 @@ public readonly record struct EmailAddress
 {
     public const int Longest = 254;
 
-    private EmailAddress(string value) => Value = value;
+    private readonly string? value;
 
-    public string Value { get; }
+    private EmailAddress(string value) => this.value = value;
+
+    /// <summary>Empty for an address that could not be read: nobody has an account under it.</summary>
+    public string Value => value ?? "";
 
     public static EmailAddress Parse(string text) => TryParse(text, out var email) ? email : throw new FormatException($"'{text}' is not an e-mail address.");
 
