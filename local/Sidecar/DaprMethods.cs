@@ -18,7 +18,17 @@ public sealed class DaprMethods
         where TResponse : class, IMessage<TResponse>, new()
     {
         var method = Describe<TRequest, TResponse>(MethodType.Unary, name);
-        methods.Add(context => context.AddUnaryMethod(method, [], (_, request, call) => handler(SidecarInstance.Of(call.GetHttpContext()), request, call)));
+        methods.Add(context => context.AddUnaryMethod(method, [], async (_, request, call) =>
+        {
+            try
+            {
+                return await handler(SidecarInstance.Of(call.GetHttpContext()), request, call);
+            }
+            catch (DaprApiException e)
+            {
+                throw e.ToRpc();
+            }
+        }));
     }
 
     public void ServerStreaming<TRequest, TResponse>(string name, Func<SidecarInstance, TRequest, IServerStreamWriter<TResponse>, ServerCallContext, Task> handler)

@@ -1,7 +1,10 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Marketplace.Local.Sidecar.Actors;
 using Marketplace.Local.Sidecar.PubSub;
 using Marketplace.Local.Sidecar.Resources;
+using Marketplace.Local.Sidecar.Secrets;
+using Marketplace.Local.Sidecar.State;
 using Marketplace.Local.Sidecar.Workflows;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
@@ -13,6 +16,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
     private readonly Dictionary<string, AppGroup> groups;
     private readonly SidecarInstance[] instances;
     private readonly BuildingBlock[] blocks;
+    private readonly ConcurrentDictionary<string, ResourceFolder> folders = new();
     private readonly ILogger log;
     private readonly TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private WebApplication? server;
@@ -31,13 +35,14 @@ public sealed partial class SidecarHost : IAsyncDisposable
             return new SidecarInstance(this, app, number, new AppChannel(app, appToken, loggers.CreateLogger<AppChannel>()), new ComponentSet(this, app));
         })];
         groups = instances.GroupBy(instance => instance.AppId).ToDictionary(group => group.Key, group => new AppGroup(group.Key, [.. group]));
-        blocks = [new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
+        blocks = [new StateBlock(this), new SecretsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
     }
 
     public SidecarPlan Plan { get; }
     public TimeProvider Time { get; }
     public ILoggerFactory Loggers { get; }
     public Faults Faults { get; } = new();
+    public SharedConnections Connections { get; } = new();
     public int ControlPort => Plan.ControlPort;
     public IReadOnlyList<SidecarInstance> Instances => instances;
     public IReadOnlyCollection<AppGroup> Groups => groups.Values;
@@ -46,6 +51,9 @@ public sealed partial class SidecarHost : IAsyncDisposable
     public string Namespace => string.IsNullOrEmpty(Plan.Namespace) ? "default" : Plan.Namespace;
 
     public AppGroup? Group(string appId) => groups.GetValueOrDefault(appId);
+
+    /// <summary>The documents of a resources folder, read once for all apps.</summary>
+    internal ResourceFolder Folder(string path) => folders.GetOrAdd(path, ResourceFolder.Read);
 
     internal T Block<T>() where T : BuildingBlock => blocks.OfType<T>().Single();
 
@@ -86,6 +94,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
             await block.DisposeAsync();
         foreach (var instance in instances)
             await instance.Components.DisposeAsync();
+        await Connections.DisposeAsync();
         stopped.TrySetResult();
     }
 
@@ -93,8 +102,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
 
     private async Task StartAsync(CancellationToken ct)
     {
-        foreach (var instance in instances)
-            await instance.Components.LoadAsync(ct);
+        await Task.WhenAll(instances.Select(instance => instance.Components.LoadAsync(ct)));
         foreach (var block in blocks)
             await block.StartAsync(ct);
 
@@ -130,6 +138,8 @@ public sealed partial class SidecarHost : IAsyncDisposable
         }
 
         var app = builder.Build();
+        var token = string.IsNullOrEmpty(Plan.ApiToken) ? null : Plan.ApiToken;
+        app.Use(next => http => ApiEdge.HandleAsync(http, next, token));
         app.UseRouting();
         app.MapGrpcService<DaprMethods>();
         if (ControlPort > 0) app.MapControl(this);

@@ -63,7 +63,7 @@ public enum StateVerdict
 public readonly record struct StateResult(StateVerdict Verdict, string? Message = null)
 {
     public static readonly StateResult Done = new(StateVerdict.Done);
-    public static readonly StateResult Mismatch = new(StateVerdict.Mismatch, "possible etag mismatch. error from state store: ETag mismatch");
+    public static readonly StateResult Mismatch = new(StateVerdict.Mismatch, "possible etag mismatch. error from state store");
 
     public bool Ok => Verdict == StateVerdict.Done;
 }
