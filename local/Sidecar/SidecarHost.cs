@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Marketplace.Local.Sidecar.Actors;
+using Marketplace.Local.Sidecar.Invocation;
 using Marketplace.Local.Sidecar.PubSub;
 using Marketplace.Local.Sidecar.Resources;
 using Marketplace.Local.Sidecar.Secrets;
@@ -35,7 +36,8 @@ public sealed partial class SidecarHost : IAsyncDisposable
             return new SidecarInstance(this, app, number, new AppChannel(app, appToken, loggers.CreateLogger<AppChannel>()), new ComponentSet(this, app));
         })];
         groups = instances.GroupBy(instance => instance.AppId).ToDictionary(group => group.Key, group => new AppGroup(group.Key, [.. group]));
-        blocks = [new StateBlock(this), new SecretsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
+        Invocation = new InvocationBlock(this);
+        blocks = [Invocation, new StateBlock(this), new SecretsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
     }
 
     public SidecarPlan Plan { get; }
@@ -55,6 +57,8 @@ public sealed partial class SidecarHost : IAsyncDisposable
     /// <summary>The documents of a resources folder, read once for all apps.</summary>
     internal ResourceFolder Folder(string path) => folders.GetOrAdd(path, ResourceFolder.Read);
 
+    internal InvocationBlock Invocation { get; }
+
     internal T Block<T>() where T : BuildingBlock => blocks.OfType<T>().Single();
 
     /// <summary>Loads the components of every app, opens all ports and starts to watch the apps.</summary>
@@ -62,7 +66,11 @@ public sealed partial class SidecarHost : IAsyncDisposable
     {
         var host = new SidecarHost(plan, time ?? TimeProvider.System, loggers ?? LoggerFactory.Create(logging => logging
             .AddSimpleConsole(console => { console.SingleLine = true; console.TimestampFormat = "HH:mm:ss.fff "; })
-            .SetMinimumLevel(LogLevel.Warning)));
+            .SetMinimumLevel(LogLevel.Warning)
+
+            // Hosting would open an activity for every request as long as its log listens; the forwarder would report every app that restarts.
+            .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None)
+            .AddFilter("Yarp", LogLevel.None)));
         try
         {
             await host.StartAsync(ct);
@@ -145,6 +153,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
         if (ControlPort > 0) app.MapControl(this);
         foreach (var block in blocks)
             block.Map(app);
+        app.MapFallback("{**path}", (RequestDelegate)InvocationBlock.NoTargetAsync);
         return app;
     }
 
