@@ -130,9 +130,9 @@ public sealed class PostgresFixture : IAsyncLifetime
 
         private static void Stop(Process process, string folder)
         {
-            process.StandardInput.Close();
-            process.WaitForExit(5000);
-            Directory.Delete(folder, recursive: true);
+            process.StandardInput.Close();                      // the shell stops the server and removes its data
+            if (process.WaitForExit(10_000) && Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
         }
 
         private static async Task<string> MustAsync(params string[] command)

@@ -40,7 +40,7 @@ public static class TestDatabase
         await Creating.WaitAsync();
         try
         {
-            await using var create = database.CreateCommand($"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY");
+            await using var create = database.CreateCommand($"CREATE DATABASE {name} TEMPLATE {template}");
             await create.ExecuteNonQueryAsync();
         }
         finally
