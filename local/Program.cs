@@ -2,6 +2,7 @@ using Marketplace.Local.Launcher;
 using Marketplace.Local.Mail;
 using Marketplace.Local.Provider;
 using Marketplace.Local.Redis;
+using Marketplace.Local.Replay;
 using Marketplace.Local.Sidecar;
 
 return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordinal) && verb != "--help"
@@ -13,6 +14,7 @@ return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordi
         "migrate" => await LauncherVerbs.MigrateAsync(args),
         "doctor" => await Doctor.RunAsync(args),
         "logs" => await LauncherVerbs.LogsAsync(args),
+        "replay" => await ReplayVerb.RunAsync(args),
         "sidecars" => await SidecarCommand.RunAsync(args),
         "provider" => await ProviderVerb.RunAsync(args),
         "redis" => await RedisCommand.RunAsync(args),
@@ -33,6 +35,7 @@ internal static class Help
               infra       only what the services need from outside; go on with `dapr run -f .`
               migrate     databases to their newest version
               logs <app>  the log of an app; -f follows it
+              replay <csv>    sells what was really sold on some days and compares the books
 
             parts of the system, started by the launcher:
 

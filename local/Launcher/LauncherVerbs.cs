@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using Marketplace.Local.Replay;
+using Marketplace.Local.Shop;
 using Marketplace.Local.Sidecar.Resources;
 using Spectre.Console;
 
@@ -98,8 +100,12 @@ public static class LauncherVerbs
         return 0;
     }
 
+    private static Task<int> GuardedAsync(string[] args, string verb, string does, Func<LaunchOptions, CancellationToken, Task<int>> run) =>
+        GuardedAsync(args, $"usage: dotnet run --project local -- {verb} [options]\n\n  {does}\n", (options, rest, ct) =>
+            rest is [var unknown, ..] ? throw new UsageException($"Unknown option {unknown}.") : run(options, ct));
+
     /// <summary>Shared by all verbs that run for a while: help, Ctrl-C and SIGTERM, failures as advice.</summary>
-    public static async Task<int> GuardedAsync(string[] args, string verb, string does, Func<LaunchOptions, CancellationToken, Task<int>> run)
+    public static async Task<int> GuardedAsync(string[] args, string usage, Func<LaunchOptions, IReadOnlyList<string>, CancellationToken, Task<int>> run)
     {
         using var stop = new CancellationTokenSource();
         void Stop(PosixSignalContext signal)
@@ -113,14 +119,14 @@ public static class LauncherVerbs
         using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
         try
         {
-            var options = LaunchOptions.Parse(args.Skip(1).Where(arg => arg.Length > 0));
+            var options = LaunchOptions.Parse(args.Skip(1), out var rest);
             if (options.Help)
             {
-                Console.WriteLine($"usage: dotnet run --project local -- {verb} [options]\n\n  {does}\n\noptions:\n{LaunchOptions.Description}");
+                Console.WriteLine($"{usage}\noptions:\n{LaunchOptions.Description}");
                 return 0;
             }
 
-            return await run(options, stop.Token);
+            return await run(options, rest, stop.Token);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -128,10 +134,10 @@ public static class LauncherVerbs
         }
         catch (Exception failure) when (failure is UsageException)
         {
-            await Console.Error.WriteLineAsync($"{failure.Message}\nusage: dotnet run --project local -- {verb} [options]\n{LaunchOptions.Description}");
+            await Console.Error.WriteLineAsync($"{failure.Message}\n\n{usage}\noptions:\n{LaunchOptions.Description}");
             return 2;
         }
-        catch (Exception failure) when (failure is LaunchException or ResourceException)
+        catch (Exception failure) when (failure is LaunchException or ResourceException or SalesFileException or ShopException)
         {
             Explain(failure);
             return 1;

@@ -389,6 +389,8 @@ public sealed class LocalSystem : IAsyncDisposable
         };
         foreach (var (key, value) in app.Environment)
             environment[key] = value;
+        if (app.AppId == "identity" && addresses.TryGetValue("gateway", out var gateway))
+            environment["Discovery__PublicUrl"] = $"http://127.0.0.1:{gateway.Port}";
         part.Start(new ChildSpec(name, app.Command, app.Folder, Data.FreshLog(name)) { Environment = environment }, token => OkAsync($"http://127.0.0.1:{port}/readyz", token));
     }
 
