@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace Marketplace.Local.Sidecar;
 
 internal static class HttpContextExtensions
@@ -22,5 +24,24 @@ internal static class HttpContextExtensions
         }
 
         return metadata;
+    }
+
+    /// <summary>The whole body in an array of its own; the size limit of the app's sidecar is in force.</summary>
+    public static async ValueTask<byte[]> BodyAsync(this HttpContext http)
+    {
+        if (http.Request.ContentLength == 0) return [];
+        var reader = http.Request.BodyReader;
+        while (true)
+        {
+            var result = await reader.ReadAsync(http.RequestAborted);
+            if (result.IsCompleted)
+            {
+                var bytes = result.Buffer.ToArray();
+                reader.AdvanceTo(result.Buffer.End);
+                return bytes;
+            }
+
+            reader.AdvanceTo(result.Buffer.Start, result.Buffer.End);
+        }
     }
 }

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using Grpc.Core;
 using Marketplace.Local.Sidecar.State;
@@ -19,7 +18,7 @@ internal sealed record ActorStateOperation(string Operation, string Key, ReadOnl
                 return new ActorStateOperation(
                     item.GetProperty("operation").GetString() ?? "",
                     request.GetProperty("key").GetString() is { Length: > 0 } key ? key : throw Malformed("an operation has no key"),
-                    request.TryGetProperty("value", out var value) ? Encoding.UTF8.GetBytes(value.GetRawText()) : "null"u8.ToArray(),
+                    request.TryGetProperty("value", out var value) ? GoJson.Rewrite(value) : "null"u8.ToArray(),
                     request.TryGetProperty("metadata", out var metadata) && metadata.ValueKind == JsonValueKind.Object
                         ? metadata.EnumerateObject().ToDictionary(entry => entry.Name, entry => entry.Value.ToString())
                         : new Dictionary<string, string>(),

@@ -4,7 +4,6 @@ using Dapr.Client.Autogen.Grpc.v1;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
-using Marketplace.Local.Sidecar.PubSub;
 using Marketplace.Local.Sidecar.State;
 
 namespace Marketplace.Local.Sidecar.Actors;
@@ -21,7 +20,6 @@ internal sealed partial class ActorsBlock : BuildingBlock
     private readonly Timers timers;
     private readonly Reminders reminders;
     private readonly CancellationTokenSource stop = new();
-    private readonly HashSet<string> withTtl;
     private readonly ILogger log;
 
     public ActorsBlock(SidecarHost host) : base(host)
@@ -30,20 +28,19 @@ internal sealed partial class ActorsBlock : BuildingBlock
         directory = new ActorDirectory(host, log);
         timers = new Timers(directory, host.Time, log);
         reminders = new Reminders(directory, host.Time, log);
-        withTtl = [.. host.Plan.Apps.Where(app => app.ConfigFile is { } file && Resources.Configuration.Read(file).Features.GetValueOrDefault("ActorStateTTL")).Select(app => app.AppId)];
     }
 
     public override void Map(IEndpointRouteBuilder routes)
     {
         var actor = routes.MapGroup("/v1.0/actors/{type}/{id}");
-        actor.MapMethods("/method/{**method}", ["GET", "POST", "PUT", "DELETE"], (Delegate)OnInvokeAsync);
-        actor.MapGet("/state/{**key}", (Delegate)OnGetStateAsync);
-        actor.MapMethods("/state", ["POST", "PUT"], (Delegate)OnTransactAsync);
-        actor.MapMethods("/reminders/{name}", ["POST", "PUT"], (Delegate)OnRegisterReminderAsync);
-        actor.MapGet("/reminders/{name}", (Delegate)OnGetReminderAsync);
-        actor.MapDelete("/reminders/{name}", (Delegate)OnRemoveReminderAsync);
-        actor.MapMethods("/timers/{name}", ["POST", "PUT"], (Delegate)OnRegisterTimerAsync);
-        actor.MapDelete("/timers/{name}", (Delegate)OnRemoveTimerAsync);
+        actor.MapMethods("/method/{**method}", ["GET", "POST", "PUT", "DELETE"], (RequestDelegate)OnInvokeAsync);
+        actor.MapGet("/state/{**key}", (RequestDelegate)OnGetStateAsync);
+        actor.MapMethods("/state", ["POST", "PUT"], (RequestDelegate)OnTransactAsync);
+        actor.MapMethods("/reminders/{name}", ["POST", "PUT"], (RequestDelegate)OnRegisterReminderAsync);
+        actor.MapGet("/reminders/{name}", (RequestDelegate)OnGetReminderAsync);
+        actor.MapDelete("/reminders/{name}", (RequestDelegate)OnRemoveReminderAsync);
+        actor.MapMethods("/timers/{name}", ["POST", "PUT"], (RequestDelegate)OnRegisterTimerAsync);
+        actor.MapDelete("/timers/{name}", (RequestDelegate)OnRemoveTimerAsync);
     }
 
     public override void MapGrpc(DaprMethods methods)
@@ -172,10 +169,9 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private async Task OnInvokeAsync(HttpContext http, string type, string id, string? method)
+    private async Task OnInvokeAsync(HttpContext http)
     {
-        var instance = SidecarInstance.Of(http);
-        var body = await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes);
+        var body = await http.BodyAsync();
         var headers = new List<KeyValuePair<string, string>>();
         foreach (var (name, values) in http.Request.Headers)
         {
@@ -185,7 +181,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
 
         var chain = http.Request.Headers[ActorDirectory.ReentrancyHeader].ToString();
-        var reply = await InvokeAsync(new ActorCall(Decoded(type), Decoded(id), "method/" + (method ?? "") + http.Request.QueryString, headers, body),
+        var reply = await InvokeAsync(new ActorCall(TypeOf(http), IdOf(http), "method/" + http.GetRouteValue("method") + http.Request.QueryString, headers, body),
             chain.Length > 0 ? chain : null, http.RequestAborted);
         foreach (var (name, value) in reply.Headers)
             if (!NotForwarded.Contains(name)) http.Response.Headers.Append(name, value);
@@ -203,9 +199,9 @@ internal sealed partial class ActorsBlock : BuildingBlock
         throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_INVOKE_METHOD", $"error invoke actor method: {problem}");
     }
 
-    private async Task OnGetStateAsync(HttpContext http, string type, string id, string key)
+    private async Task OnGetStateAsync(HttpContext http)
     {
-        if (await GetStateAsync(SidecarInstance.Of(http), Decoded(type), Decoded(id), Decoded(key), http.RequestAborted) is not { } entry)
+        if (await GetStateAsync(SidecarInstance.Of(http), TypeOf(http), IdOf(http), http.RouteText("key"), http.RequestAborted) is not { } entry)
         {
             http.Response.StatusCode = StatusCodes.Status204NoContent;
             return;
@@ -230,11 +226,11 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private async Task OnTransactAsync(HttpContext http, string type, string id)
+    private async Task OnTransactAsync(HttpContext http)
     {
         var instance = SidecarInstance.Of(http);
-        var operations = ActorStateOperation.Parse(await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes));
-        await TransactAsync(instance, Decoded(type), Decoded(id), operations, http.RequestAborted);
+        var operations = ActorStateOperation.Parse(await http.BodyAsync());
+        await TransactAsync(instance, TypeOf(http), IdOf(http), operations, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -256,13 +252,13 @@ internal sealed partial class ActorsBlock : BuildingBlock
         if (!result.Ok) throw ActorStateOperation.NotSaved(result.Message ?? result.Verdict.ToString());
     }
 
-    private async Task OnRegisterReminderAsync(HttpContext http, string type, string id, string name)
+    private async Task OnRegisterReminderAsync(HttpContext http)
     {
         var instance = SidecarInstance.Of(http);
-        var body = Parse(await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes));
+        var body = Parse(await http.BodyAsync());
         var overwrite = !body.TryGetProperty("overwrite", out var given) || given.ValueKind != JsonValueKind.False;
         var request = new ReminderRequest(Text(body, "dueTime"), Text(body, "period"), Text(body, "ttl"), Data(body), overwrite, PolicyOf(body));
-        await RegisterReminderAsync(instance, Decoded(type), Decoded(id), Decoded(name), request, http.RequestAborted);
+        await RegisterReminderAsync(instance, TypeOf(http), IdOf(http), http.RouteText("name"), request, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -280,12 +276,12 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private async Task OnGetReminderAsync(HttpContext http, string type, string id, string name)
+    private async Task OnGetReminderAsync(HttpContext http)
     {
-        var reminder = await GetReminderAsync(SidecarInstance.Of(http), Decoded(type), Decoded(id), Decoded(name), http.RequestAborted);
+        var reminder = await GetReminderAsync(SidecarInstance.Of(http), TypeOf(http), IdOf(http), http.RouteText("name"), http.RequestAborted);
         await http.Response.WriteAsJsonAsync(new
         {
-            actorID = Decoded(id), actorType = Decoded(type), data = reminder.Data, dueTime = Rfc3339(reminder.Due), period = Period(reminder), ttl = reminder.TtlText,
+            actorID = IdOf(http), actorType = TypeOf(http), data = reminder.Data, dueTime = Rfc3339(reminder.Due), period = Period(reminder), ttl = reminder.TtlText,
         }, http.RequestAborted);
     }
 
@@ -303,9 +299,9 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private async Task OnRemoveReminderAsync(HttpContext http, string type, string id, string name)
+    private async Task OnRemoveReminderAsync(HttpContext http)
     {
-        await RemoveReminderAsync(SidecarInstance.Of(http), Decoded(type), Decoded(id), Decoded(name), http.RequestAborted);
+        await RemoveReminderAsync(SidecarInstance.Of(http), TypeOf(http), IdOf(http), http.RouteText("name"), http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -322,11 +318,11 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private async Task OnRegisterTimerAsync(HttpContext http, string type, string id, string name)
+    private async Task OnRegisterTimerAsync(HttpContext http)
     {
         var instance = SidecarInstance.Of(http);
-        var body = Parse(await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes));
-        RegisterTimer(instance, Decoded(type), Decoded(id), Decoded(name),
+        var body = Parse(await http.BodyAsync());
+        RegisterTimer(instance, TypeOf(http), IdOf(http), http.RouteText("name"),
             new TimerRequest(Text(body, "dueTime"), Text(body, "period"), Text(body, "ttl"), Text(body, "callback"), Data(body)));
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
@@ -346,10 +342,11 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
     }
 
-    private void OnRemoveTimerAsync(HttpContext http, string type, string id, string name)
+    private Task OnRemoveTimerAsync(HttpContext http)
     {
-        timers.Remove(Decoded(type), Decoded(id), Decoded(name));
+        timers.Remove(TypeOf(http), IdOf(http), http.RouteText("name"));
         http.Response.StatusCode = StatusCodes.Status204NoContent;
+        return Task.CompletedTask;
     }
 
     private void EnsureActive(SidecarInstance instance, string type, string id)
@@ -376,10 +373,11 @@ internal sealed partial class ActorsBlock : BuildingBlock
     /// <summary>Actors do not use the component's key prefix.</summary>
     private static string StateKey(SidecarInstance instance, string type, string id, string key) => $"{instance.AppId}||{type}||{id}||{key}";
 
-    private bool AllowsTtl(SidecarInstance instance) => withTtl.Contains(instance.AppId);
+    private static bool AllowsTtl(SidecarInstance instance) => instance.Components.Configuration.Features.GetValueOrDefault("ActorStateTTL");
 
-    /// <summary>Routing leaves an escaped slash as it is, so that it does not count as one.</summary>
-    private static string Decoded(string value) => value.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
+    private static string TypeOf(HttpContext http) => http.RouteText("type");
+
+    private static string IdOf(HttpContext http) => http.RouteText("id");
 
     private static string Rfc3339(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 

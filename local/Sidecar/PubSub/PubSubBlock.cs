@@ -39,11 +39,9 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     public override void Map(IEndpointRouteBuilder routes)
     {
         string[] verbs = ["POST", "PUT"];
-        Delegate publish = (HttpContext http, string pubsub, string? topic) => OnPublishAsync(http, pubsub, topic);
-        Delegate publishBulk = (HttpContext http, string pubsub, string? topic) => OnBulkPublishAsync(http, pubsub, topic);
-        routes.MapMethods("/v1.0/publish/{pubsub}/{**topic}", verbs, publish);
-        routes.MapMethods("/v1.0/publish/bulk/{pubsub}/{**topic}", verbs, publishBulk);
-        routes.MapMethods("/v1.0-alpha1/publish/bulk/{pubsub}/{**topic}", verbs, publishBulk);
+        routes.MapMethods("/v1.0/publish/{pubsub}/{**topic}", verbs, (RequestDelegate)OnPublishAsync);
+        routes.MapMethods("/v1.0/publish/bulk/{pubsub}/{**topic}", verbs, (RequestDelegate)OnBulkPublishAsync);
+        routes.MapMethods("/v1.0-alpha1/publish/bulk/{pubsub}/{**topic}", verbs, (RequestDelegate)OnBulkPublishAsync);
     }
 
     public override void MapGrpc(DaprMethods methods)
@@ -138,11 +136,11 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     private static DaprApiException Failed(string pubsub, string topic, Exception e) =>
         new(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE", $"error when publish to topic {topic} in pubsub {pubsub}: {e.Message}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
 
-    private async Task OnPublishAsync(HttpContext http, string pubsub, string? topic)
+    private async Task OnPublishAsync(HttpContext http)
     {
         var instance = SidecarInstance.Of(http);
-        var data = await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes);
-        var publication = new Publication(instance.AppId, pubsub, topic ?? "", data, http.Request.ContentType ?? "", PublishBody.Metadata(http),
+        var (pubsub, topic) = (http.RouteText("pubsub"), http.RouteText("topic"));
+        var publication = new Publication(instance.AppId, pubsub, topic, await http.BodyAsync(), http.Request.ContentType ?? "", http.QueryMetadata(),
             http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]);
         try
         {
@@ -150,7 +148,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         }
         catch (IOException e)
         {
-            throw Failed(pubsub, publication.Topic, e);
+            throw Failed(pubsub, topic, e);
         }
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
@@ -170,13 +168,14 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         return new Empty();
     }
 
-    private async Task OnBulkPublishAsync(HttpContext http, string pubsub, string? topic)
+    private async Task OnBulkPublishAsync(HttpContext http)
     {
         var instance = SidecarInstance.Of(http);
-        var broker = BrokerFor(instance, pubsub, topic ?? "");
-        var metadata = PublishBody.Metadata(http);
-        var entries = PublishBody.Entries(await PublishBody.ReadAsync(http, instance.App.MaxBodyBytes), pubsub, topic!);
-        var failed = await PublishAllAsync(broker, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic!, entry.Data,
+        var (pubsub, topic) = (http.RouteText("pubsub"), http.RouteText("topic"));
+        var broker = BrokerFor(instance, pubsub, topic);
+        var metadata = http.QueryMetadata();
+        var entries = BulkBody.Entries(await http.BodyAsync(), pubsub, topic);
+        var failed = await PublishAllAsync(broker, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic, entry.Data,
             entry.ContentType, Joined(metadata, entry.Metadata), http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]))));
         if (failed.Count == 0)
         {
@@ -198,7 +197,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var ids = new HashSet<string>();
         foreach (var entry in request.Entries)
             if (entry.EntryId.Length == 0 || !ids.Add(entry.EntryId))
-                throw PublishBody.BadEntries(request.PubsubName, request.Topic, "entryId is duplicated or not present for entry");
+                throw BulkBody.BadEntries(request.PubsubName, request.Topic, "entryId is duplicated or not present for entry");
 
         var failed = await PublishAllAsync(broker, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
             request.Topic, entry.Event.Memory, entry.ContentType, Joined(request.Metadata, entry.Metadata),

@@ -1,51 +1,12 @@
-using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using Grpc.Core;
 
 namespace Marketplace.Local.Sidecar.PubSub;
 
-/// <summary>What a publish over HTTP carries: bytes, or a list of entries, and metadata in the query.</summary>
-internal static class PublishBody
+/// <summary>The list of entries that a bulk publish over HTTP carries.</summary>
+internal static class BulkBody
 {
-    private static readonly IReadOnlyDictionary<string, string> None = new Dictionary<string, string>();
-
-    public static async Task<ReadOnlyMemory<byte>> ReadAsync(HttpContext http, long limit)
-    {
-        if (http.Request.ContentLength is { } length)
-        {
-            if (length > limit) throw TooLarge(limit);
-            var exact = new byte[length];
-            await http.Request.Body.ReadExactlyAsync(exact, http.RequestAborted);
-            return exact;
-        }
-
-        var reader = http.Request.BodyReader;
-        while (true)
-        {
-            var result = await reader.ReadAsync(http.RequestAborted);
-            if (result.Buffer.Length > limit) throw TooLarge(limit);
-            if (result.IsCompleted)
-            {
-                var bytes = result.Buffer.ToArray();
-                reader.AdvanceTo(result.Buffer.End);
-                return bytes;
-            }
-            reader.AdvanceTo(result.Buffer.Start, result.Buffer.End);
-        }
-    }
-
-    /// <summary>Query parameters <c>metadata.{name}</c>.</summary>
-    public static IReadOnlyDictionary<string, string> Metadata(HttpContext http)
-    {
-        const string Prefix = "metadata.";
-        if (!http.Request.QueryString.HasValue) return None;
-        var metadata = new Dictionary<string, string>();
-        foreach (var (name, value) in http.Request.Query)
-            if (name.StartsWith(Prefix, StringComparison.OrdinalIgnoreCase)) metadata[name[Prefix.Length..]] = value.ToString();
-        return metadata;
-    }
-
     public static List<Entry> Entries(ReadOnlyMemory<byte> body, string pubsub, string topic)
     {
         try
@@ -82,9 +43,6 @@ internal static class PublishBody
             ? value.GetBytesFromBase64()
             : Encoding.UTF8.GetBytes(value.GetString()!);
     }
-
-    private static DaprApiException TooLarge(long limit) =>
-        new(413, StatusCode.ResourceExhausted, "ERR_MESSAGE_BODY_READ", $"the body exceeds {limit} bytes (max-body-size)");
 
     public readonly record struct Entry(string EntryId, ReadOnlyMemory<byte> Data, string ContentType, Dictionary<string, string> Metadata);
 }
