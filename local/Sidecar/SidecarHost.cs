@@ -37,7 +37,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
         })];
         groups = instances.GroupBy(instance => instance.AppId).ToDictionary(group => group.Key, group => new AppGroup(group.Key, [.. group]));
         Invocation = new InvocationBlock(this);
-        blocks = [Invocation, new StateBlock(this), new SecretsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
+        blocks = [Invocation, new MetadataBlock(this), new StateBlock(this), new SecretsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
     }
 
     public SidecarPlan Plan { get; }
@@ -106,7 +106,18 @@ public sealed partial class SidecarHost : IAsyncDisposable
         stopped.TrySetResult();
     }
 
-    internal void RequestStop() => stopped.TrySetResult();
+    internal void Describe(SidecarInstance instance, Dapr.Client.Autogen.Grpc.v1.GetMetadataResponse metadata)
+    {
+        foreach (var block in blocks)
+            block.Describe(instance, metadata);
+    }
+
+    /// <summary>One app's sidecar is done; the process ends with the last one.</summary>
+    internal void Shutdown(SidecarInstance instance)
+    {
+        instance.IsShutDown = true;
+        if (instances.All(one => one.IsShutDown)) stopped.TrySetResult();
+    }
 
     private async Task StartAsync(CancellationToken ct)
     {

@@ -21,6 +21,9 @@ public sealed class SidecarInstance(SidecarHost host, SidecarApp app, int number
     /// <summary>The API answers (healthz/outbound).</summary>
     public bool OutboundReady { get; internal set; }
 
+    /// <summary>The app asked its sidecar to end.</summary>
+    internal bool IsShutDown { get; set; }
+
     /// <summary>The API answers and the app listens (healthz).</summary>
     public bool Ready => OutboundReady && (App.AppPort is null || Channel.PortOpened);
 
