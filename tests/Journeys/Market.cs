@@ -1,0 +1,356 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Marketplace.Local.Launcher;
+using Marketplace.TestKit;
+using Npgsql;
+using Xunit;
+
+[assembly: AssemblyFixture(typeof(Marketplace.Journeys.Market))]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]   // faults and kills are the whole system's
+
+namespace Marketplace.Journeys;
+
+/// <summary>
+/// The launched system, one for all journeys: every service, two replicas of the two that fight over stock and orders, the sidecar host,
+/// PostgreSQL, Redis, the mail catcher and the payment provider double, on free ports and a data folder of its own.
+/// </summary>
+public sealed class Market : IAsyncLifetime
+{
+    private static readonly TimeSpan LongestStart = TimeSpan.FromMinutes(5);
+
+    private readonly string folder = Path.Combine(Path.GetTempPath(), $"marketplace-journeys-{Environment.ProcessId}");
+    private readonly HttpClient outside = new() { Timeout = TimeSpan.FromSeconds(30) };
+    private readonly List<string> printed = [];
+    private Process? launcher;
+    private RunningSystem? system;
+    private HttpClient? gateway;
+    private Person? seller;
+    private JsonElement secrets;
+
+    public RunningSystem System => system ?? throw new InvalidOperationException("The system is not up.");
+
+    public Person Nobody => new(gateway!, null);
+
+    /// <summary>The seller whom most things in these journeys belong to.</summary>
+    public Person Seller => seller!;
+
+    public async ValueTask InitializeAsync()
+    {
+        var root = SourceTree.Find().Root;
+        Directory.CreateDirectory(folder);
+        var start = new ProcessStartInfo("dotnet") { WorkingDirectory = root, RedirectStandardOutput = true, RedirectStandardError = true };
+        string[] arguments = [typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--instances", "ordering=2,inventory=2"];
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+
+        launcher = Process.Start(start)!;
+        launcher.ErrorDataReceived += (_, line) => Remember(line.Data);
+        launcher.BeginErrorReadLine();
+        using var deadline = new CancellationTokenSource(LongestStart);
+        while (await launcher.StandardOutput.ReadLineAsync(deadline.Token) is { } line)
+        {
+            Remember(line);
+            if (!line.StartsWith('{')) continue;
+            system = RunningSystem.Parse(line);
+            break;
+        }
+
+        if (system is null) throw new InvalidOperationException($"The system did not start:\n{string.Join('\n', printed)}");
+        _ = DrainAsync(launcher.StandardOutput);
+
+        gateway = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new Uri(system.GatewayUrl), Timeout = TimeSpan.FromSeconds(60) };
+        secrets = JsonDocument.Parse(await File.ReadAllTextAsync(system.SecretsFile)).RootElement.Clone();
+        seller = await NewSellerAsync("Journey Goods");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        gateway?.Dispose();
+        outside.Dispose();
+        if (launcher is null) return;
+        if (!launcher.HasExited)
+        {
+            Signals.Send(launcher.Id, Signals.Terminate);
+            using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            await launcher.WaitForExitAsync(deadline.Token);
+        }
+
+        launcher.Dispose();
+        await KeepLogsAsync();
+    }
+
+    // ---- People ----
+
+    public async Task<Person> NewBuyerAsync()
+    {
+        var email = $"buyer-{Guid.NewGuid():N}@example.com";
+        var reply = await Nobody.PostAsync("/api/v1/accounts", new { email, password = "correct horse battery", name = "Ada Buyer" });
+        return new Person(gateway!, reply.Expect(HttpStatusCode.Created).Json) { Email = email };
+    }
+
+    public async Task<Person> NewGuestAsync() => new(gateway!, (await Nobody.PostAsync("/api/v1/guests")).Expect(HttpStatusCode.Created).Json);
+
+    public async Task<Person> NewSellerAsync(string name)
+    {
+        var account = await NewBuyerAsync();
+        return new Person(gateway!, (await account.PostAsync("/api/v1/sellers", new { displayName = name })).Expect(HttpStatusCode.Created).Json);
+    }
+
+    public async Task<Person> OperatorAsync()
+    {
+        var reply = await Nobody.PostAsync("/api/v1/sessions", new { email = "operator@marketplace.local", password = Secret("operator-password") });
+        return new Person(gateway!, reply.Expect(HttpStatusCode.OK).Json);
+    }
+
+    public Person With(string token) =>
+        new(gateway!, JsonSerializer.SerializeToElement(new { accessToken = token, accountId = Guid.Empty }));
+
+    // ---- Goods ----
+
+    /// <summary>Lists a product of <see cref="Seller"/> with stock in these warehouses.</summary>
+    public Task<Guid> ListAsync(string title, long priceMinor, params (string Warehouse, int Units)[] stock) => ListAsync(Seller, title, priceMinor, stock);
+
+    public static async Task<Guid> ListAsync(Person by, string title, long priceMinor, params (string Warehouse, int Units)[] stock)
+    {
+        var reply = await by.PostAsync("/api/v1/products", new
+        {
+            title,
+            description = $"{title}, for a journey",
+            brand = "Journey",
+            category = "gifts",
+            price = new { minor = priceMinor, currency = "GBP" },
+        });
+        var product = reply.Expect(HttpStatusCode.Created).Id("productId");
+        if (stock.Length > 0) await StockAsync(by, product, stock);
+        return product;
+    }
+
+    public static async Task StockAsync(Person by, Guid product, params (string Warehouse, int Units)[] stock) =>
+        (await by.PutAsync("/api/v1/stock", new { lines = stock.Select(line => new { productId = product, warehouse = line.Warehouse, onHand = line.Units }) }))
+        .Expect(HttpStatusCode.OK);
+
+    public async Task<int> AvailableAsync(Guid product) =>
+        (await Nobody.GetAsync($"/api/v1/stock/{product}")).Expect(HttpStatusCode.OK).Json.GetProperty("available").GetInt32();
+
+    // ---- Orders ----
+
+    /// <summary>Waits until the order is no longer pending, and gives how it stands then.</summary>
+    public static async Task<Reply> SettledAsync(Person buyer, Guid order, TimeSpan? within = null)
+    {
+        Reply? last = null;
+        await Eventually.Async(
+            async () =>
+            {
+                last = await buyer.OrderAsync(order);
+                return last.Status == HttpStatusCode.OK && last.String("status") != "PENDING";
+            },
+            $"order {order} settles",
+            within ?? TimeSpan.FromSeconds(60));
+        return last!;
+    }
+
+    public static async Task<string> StatusAsync(Person buyer, Guid order, TimeSpan? within = null) => (await SettledAsync(buyer, order, within)).String("status");
+
+    public static Task BecomesAsync(Person buyer, Guid order, string status, TimeSpan? within = null) => Eventually.Async(
+        async () => await buyer.OrderAsync(order) is { Status: HttpStatusCode.OK } reply && reply.String("status") == status,
+        $"order {order} becomes {status}",
+        within ?? TimeSpan.FromSeconds(60));
+
+    /// <summary>Charges that went through at the provider for this order, and what of them was paid back, in pence.</summary>
+    public async Task<(int Charges, long Captured, long Refunded)> ChargedAsync(Guid order)
+    {
+        // What the provider says, not what we believe: every intent we ever made for the order.
+        var intents = await SqlAsync<string>("payments", "SELECT intent_id FROM payment_attempts WHERE order_id = $1 AND intent_id IS NOT NULL", order);
+        var (charges, captured, refunded) = (0, 0L, 0L);
+        foreach (var intent in intents)
+        {
+            var found = await ProviderAsync(HttpMethod.Get, $"/v1/charges?payment_intent={intent}&limit=100");
+            foreach (var charge in found.GetProperty("data").EnumerateArray().Where(charge => charge.GetProperty("paid").GetBoolean()))
+            {
+                charges++;
+                captured += charge.GetProperty("amount").GetInt64();
+                refunded += charge.GetProperty("amount_refunded").GetInt64();
+            }
+        }
+
+        return (charges, captured, refunded);
+    }
+
+    /// <summary>
+    /// The books of the whole market, over every journey so far: what is confirmed was charged once and to the penny, what is not holds no
+    /// money; stock is what the movements add up to, and what is reserved is what open reservations hold.
+    /// </summary>
+    public async Task BooksBalanceAsync()
+    {
+        await Eventually.Async(async () => (await SqlAsync<long>("ordering", "SELECT count(*) FROM orders WHERE status = 'PENDING'"))[0] == 0, "no order is pending", TimeSpan.FromSeconds(90));
+        string? imbalance = null;
+        for (var patience = Stopwatch.StartNew(); patience.Elapsed < TimeSpan.FromSeconds(20);)
+        {
+            imbalance = await ImbalanceAsync();
+            if (imbalance is null) return;
+            await Task.Delay(200, TestContext.Current.CancellationToken);   // a saga may be between its two commits
+        }
+
+        Assert.Fail($"The books do not balance: {imbalance}");
+    }
+
+    private async Task<string?> ImbalanceAsync()
+    {
+        var sold = await SqlAsync<string>("ordering", "SELECT order_id || ' ' || total_minor FROM orders WHERE status IN ('CONFIRMED', 'SHIPPED', 'DELIVERED') ORDER BY 1");
+        var captured = await SqlAsync<string>("payments", "SELECT order_id || ' ' || sum(amount_minor) FROM payment_attempts WHERE status = 'captured' GROUP BY order_id ORDER BY 1");
+        if (sold.Except(captured).FirstOrDefault() is { } unpaid) return $"sold, not captured: {unpaid}";
+        if (captured.Except(sold).FirstOrDefault() is { } unsold) return $"captured, not sold: {unsold}";
+
+        var net = (await ProviderAsync(HttpMethod.Get, "/_control/totals")).GetProperty("net");
+        var atProvider = net.TryGetProperty("gbp", out var pence) ? pence.GetInt64() : 0;
+        var atOurs = captured.Sum(line => long.Parse(line.Split(' ')[1], global::System.Globalization.CultureInfo.InvariantCulture));
+        if (atProvider != atOurs) return $"the provider holds {atProvider} pence, payments says {atOurs}";
+
+        var stock = await SqlAsync<string>("inventory", """
+            SELECT s.product_id || ' in ' || s.warehouse || ': stock ' || s.stock || ', moved ' || coalesce(m.moved, 0) || ', reserved ' || s.reserved || ', held ' || coalesce(h.held, 0)
+            FROM stock_levels s
+            LEFT JOIN (SELECT product_id, warehouse, sum(quantity) AS moved FROM movements GROUP BY 1, 2) m USING (product_id, warehouse)
+            LEFT JOIN (SELECT r.product_id, r.warehouse, sum(r.quantity) AS held FROM reservations r JOIN reservation_attempts a USING (order_id, attempt)
+                       WHERE a.state = 'held' GROUP BY 1, 2) h USING (product_id, warehouse)
+            WHERE s.stock <> coalesce(m.moved, 0) OR s.reserved <> coalesce(h.held, 0)
+            LIMIT 1
+            """);
+        return stock.FirstOrDefault();
+    }
+
+    // ---- Trouble ----
+
+    /// <summary>Orders a fault from the sidecar host; disposing it takes all faults away and lets go what was held.</summary>
+    public async Task<Trouble> FaultAsync(object fault)
+    {
+        using var response = await outside.PostAsJsonAsync($"{System.ControlUrl}/faults", fault);
+        Assert.True(response.IsSuccessStatusCode, await response.Content.ReadAsStringAsync());
+        return new Trouble(outside, System.ControlUrl, (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("id").GetInt64());
+    }
+
+    public async Task<JsonElement> ProviderAsync(HttpMethod method, string path, object? body = null)
+    {
+        using var request = new HttpRequestMessage(method, System.ProviderUrl + path);
+        request.Headers.Authorization = new("Bearer", Secret("stripe-key"));
+        if (body is not null) request.Content = JsonContent.Create(body);
+        using var response = await outside.SendAsync(request);
+        var text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.IsSuccessStatusCode, $"{method} {path}: {text}");
+        return text.Length == 0 ? default : JsonDocument.Parse(text).RootElement.Clone();
+    }
+
+    /// <summary>kill -9 of every instance of an app (or of "sidecars", "redis", …); the launcher starts it again.</summary>
+    public async Task KillAsync(string name)
+    {
+        var parts = Current().Parts.Where(part => (part.AppId ?? part.Name) == name && part.Pid is not null).ToList();
+        Assert.True(parts.Count > 0, $"{name} does not run");
+        foreach (var part in parts) Signals.Send(part.Pid!.Value, Signals.Kill);
+        foreach (var part in parts)
+            await Eventually.Async(() => Task.FromResult(!Signals.IsAlive(part.Pid!.Value, part.StartedAt!.Value)), $"{part.Name} is gone", TimeSpan.FromSeconds(10));
+    }
+
+    public int PidOf(string part) => Current().Parts.First(candidate => candidate.Name == part).Pid!.Value;
+
+    /// <summary>Waits until every part runs and the gateway says it is ready.</summary>
+    public async Task AllUpAsync() => await Eventually.Async(
+        async () =>
+        {
+            var now = Current();
+            if (now.Parts.Any(part => part.Pid is null || part.StartedAt is null || !Signals.IsAlive(part.Pid.Value, part.StartedAt.Value))) return false;
+            foreach (var part in now.Parts.Where(part => part.AppId is not null && part.Port is not null))
+                if (!await IsReadyAsync($"http://127.0.0.1:{part.Port}/readyz")) return false;
+            return true;
+        },
+        "everything runs again",
+        TimeSpan.FromSeconds(90));
+
+    public async Task<List<T>> SqlAsync<T>(string database, string sql, params object[] parameters)
+    {
+        await using var connection = new NpgsqlConnection(Secret($"{database}-db"));
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        foreach (var parameter in parameters) command.Parameters.Add(new NpgsqlParameter { Value = parameter });
+        var rows = new List<T>();
+        await using var reader = await command.ExecuteReaderAsync();
+        while (await reader.ReadAsync()) rows.Add(await reader.GetFieldValueAsync<T>(0));
+        return rows;
+    }
+
+    /// <summary>Mails to an address, newest last, whole.</summary>
+    public async Task<IReadOnlyList<string>> MailsToAsync(string address)
+    {
+        var mails = new List<string>();
+        foreach (var file in new DirectoryInfo(System.MailFolder).GetFiles("*.eml").OrderBy(file => file.LastWriteTimeUtc))
+        {
+            var text = await File.ReadAllTextAsync(file.FullName);
+            if (text.Contains(address, StringComparison.OrdinalIgnoreCase)) mails.Add(text);
+        }
+
+        return mails;
+    }
+
+    public string Secret(string name) => secrets.GetProperty(name).GetString()!;
+
+    private RunningSystem Current() => RunningSystem.Read(new DataFolder(folder)) ?? throw new InvalidOperationException("state.json is gone");
+
+    private async Task<bool> IsReadyAsync(string url)
+    {
+        try
+        {
+            using var response = await outside.GetAsync(url);
+            return response.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
+    }
+
+    private void Remember(string? line)
+    {
+        if (line is null) return;
+        lock (printed) printed.Add(line);
+    }
+
+    private static async Task DrainAsync(StreamReader output)
+    {
+        while (await output.ReadLineAsync() is not null)
+        {
+        }
+    }
+
+    /// <summary>What the processes wrote is worth having when something failed; the data itself is not.</summary>
+    private async Task KeepLogsAsync()
+    {
+        var kept = Path.Combine(AppContext.BaseDirectory, "TestResults", "journeys");
+        Directory.CreateDirectory(kept);
+        foreach (var log in Directory.GetFiles(Path.Combine(folder, "logs"))) File.Copy(log, Path.Combine(kept, Path.GetFileName(log)), overwrite: true);
+        await File.WriteAllLinesAsync(Path.Combine(kept, "launcher.log"), printed);
+        Directory.Delete(folder, recursive: true);
+    }
+}
+
+/// <summary>A fault in force.</summary>
+public sealed class Trouble(HttpClient http, string control, long id) : IAsyncDisposable
+{
+    public async Task<int> HitsAsync()
+    {
+        var all = await http.GetFromJsonAsync<JsonElement>($"{control}/faults");
+        return all.EnumerateArray().FirstOrDefault(fault => fault.GetProperty("id").GetInt64() == id) is { ValueKind: JsonValueKind.Object } fault ? fault.GetProperty("hits").GetInt32() : 0;
+    }
+
+    public Task StruckAsync(TimeSpan? within = null) => Eventually.Async(async () => await HitsAsync() > 0, "the fault strikes", within ?? TimeSpan.FromSeconds(20));
+
+    public async ValueTask DisposeAsync()
+    {
+        try
+        {
+            using var response = await http.DeleteAsync($"{control}/faults");
+        }
+        catch (HttpRequestException)
+        {
+            // The host was killed in this journey, and its faults went with it.
+        }
+    }
+}
