@@ -88,7 +88,7 @@ internal sealed class Control(Ledger ledger, Weather weather, Webhooks webhooks)
 
     private static async Task<Wish?> WishAsync(HttpContext http)
     {
-        if (http.Request.ContentLength is null or 0)
+        if (http.Request.ContentLength is 0 || (http.Request.ContentLength is null && !http.Request.Headers.ContainsKey("Transfer-Encoding")))
             return new Wish();
         try
         {

@@ -31,7 +31,7 @@ public sealed partial class PaymentStatusKey(DaprClient dapr, IOptions<ChargeOpt
         }
         catch (DaprException away)
         {
-            LogAway(orderId, away.InnerException?.Message ?? away.Message);
+            LogAway(orderId, Reason(away));
         }
     }
 
@@ -49,9 +49,11 @@ public sealed partial class PaymentStatusKey(DaprClient dapr, IOptions<ChargeOpt
         }
         catch (DaprException away)
         {
-            LogAway(orderId, away.InnerException?.Message ?? away.Message);
+            LogAway(orderId, Reason(away));
         }
     }
+
+    private static string Reason(DaprException away) => away.InnerException is Grpc.Core.RpcException call ? $"{call.StatusCode}: {call.Status.Detail}" : away.Message;
 
     private static string KeyOf(Guid orderId) => $"payment_status:{orderId}";
 
