@@ -1,10 +1,21 @@
+using Marketplace.Catalog.Categories;
+using Marketplace.Catalog.Clients;
+using Marketplace.Catalog.Listings;
+using Marketplace.Catalog.Prices;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: "catalog");
 builder.Services.AddValidation();
+builder.Services.AddNeighbour<IdentityClient>("identity");
+builder.Services.AddSingleton<CategoryStore>();
+builder.Services.AddSingleton<ListingStore>();
+builder.Services.AddSingleton<SellerNames>();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
+app.MapListings();
+app.MapCategories();
+app.MapPrices();
 app.Run();

@@ -10,7 +10,7 @@ public static class Eventually
 
     public static async Task Async(Func<Task<bool>> condition, string because, TimeSpan? timeout = null)
     {
-        var patience = timeout ?? TimeSpan.FromSeconds(10);
+        var patience = timeout ?? TimeSpan.FromSeconds(20);
         var clock = Stopwatch.StartNew();
         while (!await condition())
         {

@@ -6,7 +6,6 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Mvc.Testing;
 using Microsoft.AspNetCore.TestHost;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace Marketplace.TestKit;
@@ -54,6 +53,9 @@ public sealed class ServiceUnderTest<TProgram> : WebApplicationFactory<TProgram>
             ["APP_API_TOKEN"] = AppToken,
             ["Outbox:Publish"] = "false",
             ["Health:Sidecar"] = "false",
+            ["Logging:LogLevel:Default"] = "Warning",
+            ["Logging:LogLevel:Microsoft.Hosting.Lifetime"] = "Warning",
+            ["Logging:LogLevel:Microsoft.AspNetCore.Routing"] = "Error",     // the test server cannot limit bodies and says so on each request
         };
 
         var neighbours = new Dictionary<string, FakeNeighbour>();
@@ -153,7 +155,6 @@ public sealed class ServiceUnderTest<TProgram> : WebApplicationFactory<TProgram>
         foreach (var (key, value) in settings)
             builder.UseSetting(key, value);
         builder.UseContentRoot(ContentRoot());
-        builder.ConfigureLogging(logging => logging.SetMinimumLevel(LogLevel.Warning));
         builder.ConfigureTestServices(services => replace?.Invoke(services));
     }
 

@@ -61,6 +61,13 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
             return;
         }
 
+        if (fault is PostgresException { SqlState: PostgresErrorCodes.CharacterNotInRepertoire or PostgresErrorCodes.UntranslatableCharacter })
+        {
+            // A NUL in a text is valid JSON and cannot be stored; nobody's rule should have to think of it.
+            await WriteAsync(http, Problems.Document(StatusCodes.Status400BadRequest, "bad-request", "A text holds characters that cannot be stored."));
+            return;
+        }
+
         if (Faults.IsTransient(fault))
         {
             LogUnavailable(http.Request.Method, http.Request.Path, fault.GetType().Name, fault.Message);
