@@ -12,7 +12,7 @@ public sealed record LineRequest(Guid ProductId, [Range(1, CartContents.MostUnit
 
 public sealed record QuantityRequest([Range(1, CartContents.MostUnits)] int Quantity);
 
-public sealed record ReplaceRequest([Required, MaxLength(CartContents.MostLines)] IReadOnlyList<LineRequest> Lines);
+public sealed record ReplaceRequest([Required, MaxLength(CartContents.MostLines)] IReadOnlyList<LineRequest?> Lines);
 
 public sealed record MergeRequest([Required] string GuestToken);
 
@@ -59,8 +59,10 @@ public static class CartEndpoints
     private static async Task<Results<Ok<PricedCart>, ProblemHttpResult>> ReplaceAsync(
         ReplaceRequest request, HttpContext http, ClaimsPrincipal user, CartStore carts, CatalogClient catalog, TimeProvider time, CancellationToken ct)
     {
-        var prices = await catalog.PricesAsync([.. request.Lines.Select(line => line.ProductId).Distinct()], ct);
-        var unknown = request.Lines
+        // JSON may hold a null where a line should be.
+        var lines = request.Lines.Select(line => line is null ? new(Guid.Empty, 0) : new CartLine(line.ProductId, line.Quantity)).ToList();
+        var prices = await catalog.PricesAsync([.. lines.Select(line => line.ProductId).Distinct()], ct);
+        var unknown = lines
             .Select((line, at) => (Field: $"lines[{at}].productId", line.ProductId))
             .Where(line => !prices.ContainsKey(line.ProductId))
             .Select(line => (line.Field, "There is no such product."))
@@ -68,7 +70,6 @@ public static class CartEndpoints
         if (unknown.Length > 0)
             return Problems.Validation(unknown);
 
-        var lines = request.Lines.Select(line => new CartLine(line.ProductId, line.Quantity)).ToList();
         var seen = http.Request.Headers.IfMatch.ToString();
         var result = await carts.ChangeAsync(
             Buyer.Id(user),
