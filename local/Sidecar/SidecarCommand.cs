@@ -27,7 +27,7 @@ public static class SidecarCommand
         {
             return 0;
         }
-        catch (Exception e) when (e is ResourceException or IOException or InvalidDataException or UnauthorizedAccessException)
+        catch (Exception e) when (e is ResourceException or IOException or InvalidDataException or UnauthorizedAccessException or System.Text.Json.JsonException)
         {
             Console.Error.WriteLine(e.Message);
             return 1;

@@ -81,11 +81,19 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
             call.ReplaceReply = fault.Mode == "after";
         }
 
-        var policy = appId == caller.AppId ? null : caller.Components.Resiliency.App(appId);
-        if (policy is null)
-            await ForwardAsync(http, caller, callee, call, http.RequestAborted);
-        else
-            await new PolicedCall(Host, policy, call, http, ct => ForwardAsync(http, caller, callee, call, ct)).RunAsync();
+        try
+        {
+            var policy = appId == caller.AppId ? null : caller.Components.Resiliency.App(appId);
+            if (policy is null)
+                await ForwardAsync(http, caller, callee, call, http.RequestAborted);
+            else
+                await new PolicedCall(Host, policy, call, http, ct => ForwardAsync(http, caller, callee, call, ct)).RunAsync();
+        }
+        catch (Exception e) when (e is OperationCanceledException or BadHttpRequestException && http.RequestAborted.IsCancellationRequested)
+        {
+            // The caller left; nobody reads an answer.
+            http.Abort();
+        }
     }
 
     /// <summary>One call, repeated only while no connection to the app can be made: then nothing of the request was sent yet.</summary>

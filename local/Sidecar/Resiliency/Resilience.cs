@@ -70,7 +70,8 @@ public static class Resilience
         using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, expiry.Token);
         try
         {
-            return await call(either.Token);
+            // Not every client of a store can be cancelled: then the call is left behind.
+            return await call(either.Token).WaitAsync(either.Token);
         }
         catch (OperationCanceledException) when (expiry.IsCancellationRequested && !ct.IsCancellationRequested)
         {

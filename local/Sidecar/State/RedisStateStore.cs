@@ -165,7 +165,7 @@ internal sealed class RedisStateStore(ConnectionMultiplexer connection, int data
     {
         // An explicit last-write ignores the ETag that came with it.
         if (write.Concurrency == StateConcurrency.LastWrite || string.IsNullOrEmpty(write.ETag)) return None;
-        return long.TryParse(write.ETag, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _) ? write.ETag : null;
+        return long.TryParse(write.ETag, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _) ? (RedisValue)write.ETag : default(RedisValue?);
     }
 
     private static StateResult InvalidETag(StateWrite write) => new(StateVerdict.InvalidETag, $"invalid etag value: {write.ETag}");

@@ -1,0 +1,226 @@
+using System.Runtime.CompilerServices;
+using Marketplace.Local.Sidecar;
+using Marketplace.Local.Sidecar.Resources;
+using Marketplace.Local.Sidecar.RunFile;
+using Xunit;
+
+namespace Marketplace.Sidecar.Tests.Resources;
+
+/// <summary>What is wrong in a resource file is named by file, line and field; what the repository ships is right.</summary>
+public sealed class ResourceFiles : IDisposable
+{
+    private readonly string folder = Directory.CreateTempSubdirectory("sidecar-tests-").FullName;
+
+    public void Dispose() => Directory.Delete(folder, recursive: true);
+
+    public static string Root([CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(here)!, "../../.."));
+
+    [Fact]
+    public void Every_component_set_of_the_repository_parses()
+    {
+        var sets = Directory.GetDirectories(Path.Combine(Root(), "components"));
+        Assert.NotEmpty(sets);
+        foreach (var set in sets)
+        {
+            var read = ResourceFolder.Read(set);
+            Assert.NotEmpty(read.Components);
+            Assert.All(read.Components, component => Assert.NotEmpty(component.Scopes));
+        }
+    }
+
+    [Fact]
+    public void The_run_file_and_configuration_of_the_repository_parse()
+    {
+        var plan = RunPlan.Read(Root());
+        Assert.Contains(plan.Apps, app => app.AppId == "ordering");
+        Assert.All(plan.Apps, app =>
+        {
+            Assert.NotNull(app.AppPort);
+            Assert.NotNull(app.DaprHttpPort);
+            Assert.NotNull(app.HealthCheck);
+            Assert.True(Directory.Exists(app.ResourcesPaths.Single()));
+            Configuration.Read(app.ConfigFile!);
+        });
+    }
+
+    [Theory]
+    [InlineData("metadata: {}", "metadata.name", 3)]
+    [InlineData("metadata: {name: 7}", "metadata.name", 3)]
+    [InlineData("metadata: {name: x}\nspec: {version: v1}", "spec.type", 4)]
+    [InlineData("metadata: {name: x}\nspec: {type: redis}", "spec.type", 4)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  metadata:\n    - value: a", "spec.metadata[0].name", 7)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  metadata: {redisHost: a}", "spec.metadata", 6)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  metadata:\n    - name: redisHost\n      envRef: DAPR_HTTP_PORT", "spec.metadata[0].envRef", 8)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  initTimeout: soon", "spec.initTimeout", 6)]
+    [InlineData("metadata: {name: x}\nspec: {type: state.redis}\nscopes: ordering", "scopes", 5)]
+    public void A_wrong_component_is_named_by_line_and_field(string rest, string field, int line)
+    {
+        var error = Assert.Throws<ResourceException>(() => Read($"apiVersion: dapr.io/v1alpha1\nkind: Component\n{rest}\n"));
+        Assert.Equal((field, line, Path.Combine(folder, "a.yaml")), (error.Field, error.Line, error.File));
+    }
+
+    [Fact]
+    public void Text_that_is_no_yaml_is_named_by_line()
+    {
+        var error = Assert.Throws<ResourceException>(() => Read("apiVersion: x\nkind: [\n"));
+        Assert.InRange(error.Line, 2, 3);
+    }
+
+    [Theory]
+    [InlineData("policies: {retries: {r: {policy: sometimes}}}", "spec.policies.retries.r.policy")]
+    [InlineData("policies: {timeouts: {t: soon}}", "spec.policies.timeouts.t")]
+    [InlineData("policies: {retries: {r: {matching: {httpStatusCodes: \"5xx\"}}}}", "spec.policies.retries.r.matching.httpStatusCodes")]
+    [InlineData("policies: {circuitBreakers: {b: {trip: \"failures >>> 3\"}}}", "spec.policies.circuitBreakers.b.trip")]
+    public void A_wrong_policy_is_named_by_field(string spec, string field)
+    {
+        var error = Assert.Throws<ResourceException>(() => Read($"apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {{name: r}}\nspec:\n  {spec}\n"));
+        Assert.Equal((field, 5), (error.Field, error.Line));
+    }
+
+    [Theory]
+    [InlineData("type: state.nothing", "spec.type")]
+    [InlineData("type: state.redis", "component x: spec.metadata.redisHost")]
+    [InlineData("type: state.redis\n  metadata: [{name: redisHost, value: nowhere}]", "component x: spec.metadata.redisHost")]
+    [InlineData("type: secretstores.local.file\n  metadata: [{name: secretsFile, value: none.json}]", "component x: spec.metadata.secretsFile")]
+    [InlineData("type: state.in-memory\n  metadata: [{name: keyPrefix, value: \"a||b\"}]", "component x: spec.metadata.keyPrefix")]
+    [InlineData("type: state.redis\n  metadata: [{name: redisHost, secretKeyRef: {name: host}}]", "component x: spec.metadata.redisHost.secretKeyRef")]
+    [InlineData("type: state.redis\n  metadata: [{name: redisHost, secretKeyRef: {name: host}}]\nauth: {secretStore: vault}", "component x: auth.secretStore")]
+    [InlineData("type: secretstores.local.file\n  metadata: [{name: secretsFile, envRef: NO_SUCH_VARIABLE}]", "component x: spec.metadata.secretsFile")]
+    [InlineData("type: bindings.cron\n  metadata: [{name: schedule, value: whenever}]", "component x: spec.metadata.schedule")]
+    [InlineData("type: bindings.smtp\n  metadata: [{name: host, value: a}, {name: port, value: many}]", "component x: spec.metadata.port")]
+    public async Task A_component_that_cannot_open_stops_the_start_with_its_place(string spec, string field)
+    {
+        var error = await Assert.ThrowsAsync<ResourceException>(() =>
+            SidecarsUnderTest.StartAsync($"apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  {spec}\n", new AppUnderTest("shop")));
+        Assert.Equal(field, error.Field);
+        Assert.InRange(error.Line, 1, 7);
+    }
+
+    [Fact]
+    public async Task A_second_component_of_one_name_stops_the_start_even_if_it_is_for_another_app()
+    {
+        const string Twice = """
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: x}
+            spec: {type: state.in-memory}
+            ---
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: x}
+            spec: {type: state.in-memory}
+            scopes: [office]
+            """;
+        var error = await Assert.ThrowsAsync<ResourceException>(() => SidecarsUnderTest.StartAsync(Twice, new AppUnderTest("shop")));
+        Assert.Equal(("metadata.name", 6), (error.Field, error.Line));
+    }
+
+    [Fact]
+    public async Task Ignore_errors_and_scopes_leave_components_out()
+    {
+        await using var sidecars = await SidecarsUnderTest.StartAsync("""
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: broken}
+            spec: {type: state.redis, ignoreErrors: true}
+            ---
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: theirs}
+            spec: {type: state.redis}
+            scopes: [office]
+            ---
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: ours}
+            spec: {type: state.in-memory}
+            scopes: [shop]
+            """, new AppUnderTest("shop"));
+        Assert.Equal(["ours"], sidecars.Host.Instances[0].Components.All.Select(component => component.Name));
+    }
+
+    [Fact]
+    public void Common_values_reach_an_app_unless_it_has_its_own()
+    {
+        Directory.CreateDirectory(Path.Combine(folder, "one"));
+        Directory.CreateDirectory(Path.Combine(folder, "two/own"));
+        Directory.CreateDirectory(Path.Combine(folder, "common"));
+        File.WriteAllText(Path.Combine(folder, "dapr.yaml"), """
+            version: 1
+            common:
+              resourcesPath: ./common
+              enableAppHealthCheck: true
+              appHealthThreshold: 5
+              appMaxConcurrency: 9
+              maxBodySize: 8Mi
+              env: {A: "1", B: common}
+            apps:
+              - appDirPath: ./one
+                appPort: 8001
+                enableAppHealthCheck: false
+                appMaxConcurrency: 0
+              - appID: second
+                appDirPath: ./two
+                resourcesPaths: [./own]
+                appHealthThreshold: 2
+                appLogDestination: console
+                env: {B: own}
+                command: [dotnet, x.dll]
+                unknownKey: tolerated
+            """);
+
+        var plan = RunPlan.Read(folder, home: folder);
+
+        var (first, second) = (plan.Apps[0], plan.Apps[1]);
+        Assert.Equal(("one", 8001, 9, 8 << 20), (first.AppId, first.AppPort, first.MaxConcurrency, (int)first.MaxBodyBytes));
+        Assert.Equal(new AppHealthCheck("/healthz", TimeSpan.FromSeconds(5), TimeSpan.FromMilliseconds(500), 5), first.HealthCheck);
+        Assert.Equal([Path.Combine(folder, "common")], first.ResourcesPaths);
+        Assert.Equal(LogDestination.FileAndConsole, first.AppLog);
+        Assert.Equal([Path.Combine(folder, "two", "own")], second.ResourcesPaths);
+        Assert.Equal((2, LogDestination.Console), (second.HealthCheck!.Threshold, second.AppLog));
+        Assert.Equal(("1", "own"), (second.Environment["A"], second.Environment["B"]));
+        Assert.Equal(["dotnet", "x.dll"], second.Command);
+        Assert.Null(second.AppPort);
+    }
+
+    [Theory]
+    [InlineData("apps: [{appDirPath: .}]", "version", 1)]
+    [InlineData("version: 1\napps: [{appID: a}]", "apps[0].appDirPath", 2)]
+    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: ./none", "apps[0].appDirPath", 4)]
+    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: .\n    appPort: many", "apps[0].appPort", 5)]
+    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: .\n    appProtocol: smoke", "apps[0].appProtocol", 5)]
+    [InlineData("version: 1\napps:\n  - {appID: a, appDirPath: .}\n  - {appID: a, appDirPath: .}", "apps[1].appID", 4)]
+    [InlineData("version: 1\ncommon: {resourcesPath: ./none}\napps: [{appDirPath: .}]", "common.resourcesPath", 2)]
+    public void A_wrong_run_file_is_named_by_line_and_field(string text, string field, int line)
+    {
+        File.WriteAllText(Path.Combine(folder, "dapr.yaml"), text);
+        var error = Assert.Throws<ResourceException>(() => RunPlan.Read(folder, home: folder));
+        Assert.Equal((field, line), (error.Field, error.Line));
+    }
+
+    [Theory]
+    [InlineData("1h2m3.5s", 3723.5)]
+    [InlineData("200ms", 0.2)]
+    [InlineData("20", 20)]
+    [InlineData("-1s", -1)]
+    [InlineData("1.5h", 5400)]
+    [InlineData("0", 0)]
+    public void Durations_are_read_as_go_writes_them(string text, double seconds)
+    {
+        Assert.True(GoDuration.TryParse(text, out var duration));
+        Assert.Equal(seconds, duration.TotalSeconds, 6);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("5 minutes")]
+    [InlineData("s")]
+    [InlineData("1d")]
+    public void What_go_would_refuse_is_refused(string text) => Assert.False(GoDuration.TryParse(text, out _));
+
+    private ResourceFolder Read(string text)
+    {
+        File.WriteAllText(Path.Combine(folder, "a.yaml"), text);
+        return ResourceFolder.Read(folder);
+    }
+}
