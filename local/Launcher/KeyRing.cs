@@ -17,6 +17,7 @@ public sealed class KeyRing
 
     public string Postgres => Get("postgres");
     public string AppToken => Get("app-token");
+    public string SigningKeyWrap => Get("signing-key-wrap");
     public string WebhookSecret => Get("stripe-webhook-secret", () => "whsec_" + Random());
     public string StripeKey => Get("stripe-key", () => "sk_test_" + Random());
 

@@ -407,6 +407,7 @@ public sealed class LocalSystem : IAsyncDisposable
         secrets["stripe-webhook-secret"] = Environment.GetEnvironmentVariable("MARKETPLACE_STRIPE_WEBHOOK_SECRET") is { Length: > 0 } real ? real : keys.WebhookSecret;
         secrets["stripe-api-base"] = realKey is { Length: > 0 } ? "" : $"http://127.0.0.1:{provider!.Port}";
         secrets["operator-password"] = keys.OperatorPassword;
+        secrets["signing-key-wrap"] = keys.SigningKeyWrap;
         secrets["smtp-host"] = "127.0.0.1";
         secrets["smtp-port"] = Text(mail!.Port!.Value);
         PrivateFile.Write(Data.Secrets, JsonSerializer.Serialize(secrets, PrivateFile.Readable));

@@ -132,7 +132,7 @@ public sealed partial class MergedOpenApi(Sidecar sidecar, IOptions<DocumentOpti
         if (found?.Value is not JsonObject item || item[route.Method.ToLowerInvariant()] is not JsonObject operation)
             return;
 
-        var name = found.Value.Key;
+        var name = found.Value.Key.TrimEnd('/');
         item.Remove(route.Method.ToLowerInvariant());
         Rename(app, operation);
         operation["tags"] = new JsonArray(app);
@@ -144,7 +144,7 @@ public sealed partial class MergedOpenApi(Sidecar sidecar, IOptions<DocumentOpti
         path[route.Method.ToLowerInvariant()] = operation;
     }
 
-    private static string Shape(string pattern) => string.Join('/', pattern.Split('/').Select(segment => segment.StartsWith('{') ? "{}" : segment.ToLowerInvariant()));
+    private static string Shape(string pattern) => string.Join('/', pattern.TrimEnd('/').Split('/').Select(segment => segment.StartsWith('{') ? "{}" : segment.ToLowerInvariant()));
 
     private static void Rename(string app, JsonNode? node)
     {

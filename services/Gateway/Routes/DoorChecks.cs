@@ -14,18 +14,24 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
     public Task InvokeAsync(HttpContext http)
     {
         var request = http.Request;
-        if (request.ContentLength > largestBody)
+        if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody != true || request.ContentLength == 0)
+            return next(http);
+
+        var route = http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>();
+        var largest = route?.LargestBody ?? largestBody;
+        var size = http.Features.Get<IHttpMaxRequestBodySizeFeature>();
+        if (request.ContentLength > largest)
         {
-            if (request.ContentLength <= SwallowedAtMost && http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
-                limit.MaxRequestBodySize = SwallowedAtMost;
+            if (request.ContentLength <= SwallowedAtMost && size is { IsReadOnly: false })
+                size.MaxRequestBodySize = SwallowedAtMost;
             http.Response.StatusCode = StatusCodes.Status413PayloadTooLarge;
             return Task.CompletedTask;
         }
 
-        if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true
-            && request.ContentLength is null or > 0
-            && http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>() is { Access: not Access.Webhook }
-            && !request.HasJsonContentType())
+        // For a body of unknown length the server counts while it is passed on.
+        if (size is { IsReadOnly: false })
+            size.MaxRequestBodySize = largest;
+        if (route is { Access: not Access.Webhook } && !request.HasJsonContentType())
         {
             http.Response.StatusCode = StatusCodes.Status415UnsupportedMediaType;
             return Task.CompletedTask;

@@ -30,13 +30,14 @@ public enum Rate
     Webhook,
 }
 
-/// <summary>One line of the list of what the outside may ask. Route values are ids: nothing free-form gets into a path behind the door.</summary>
-public sealed record PublicRoute(string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary);
+/// <summary>One line of the list of what the outside may ask. Route values are ids or numbers: nothing free-form gets into a path behind the door.</summary>
+/// <param name="LargestBody">Where the ordinary limit is too tight.</param>
+public sealed record PublicRoute(string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null);
 
 /// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
 public static class PublicRoutes
 {
-    private static readonly string[] AppsWithDeadLetters = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
+    private static readonly string[] AppsWithDatabase = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
 
     public static IReadOnlyList<PublicRoute> All { get; } =
     [
@@ -59,7 +60,7 @@ public static class PublicRoutes
         new("catalog", "GET", "/api/v1/products/{productId:guid}", Access.Shared),
         new("catalog", "GET", "/api/v1/categories", Access.Shared),
         new("catalog", "POST", "/api/v1/products", Access.Seller),
-        new("catalog", "POST", "/api/v1/products/bulk", Access.Seller),
+        new("catalog", "POST", "/api/v1/products/bulk", Access.Seller, LargestBody: 3 * 1024 * 1024),
         new("catalog", "PUT", "/api/v1/products/{productId:guid}", Access.Seller),
         new("catalog", "DELETE", "/api/v1/products/{productId:guid}", Access.Seller),
         new("catalog", "GET", "/api/v1/seller/products", Access.Seller),
@@ -104,11 +105,14 @@ public static class PublicRoutes
 
         new("notifications", "GET", "/api/v1/notifications", Access.Token),
 
-        .. AppsWithDeadLetters.SelectMany(app => new PublicRoute[]
+        .. AppsWithDatabase.SelectMany(app => new PublicRoute[]
         {
             new(app, "GET", $"/api/v1/operations/{app}/dead-letters", Access.Operator),
             new(app, "POST", $"/api/v1/operations/{app}/dead-letters/{{id:guid}}/replay", Access.Operator),
             new(app, "DELETE", $"/api/v1/operations/{app}/dead-letters/{{id:guid}}", Access.Operator),
+            new(app, "GET", $"/api/v1/operations/{app}/outbox", Access.Operator),
+            new(app, "POST", $"/api/v1/operations/{app}/outbox/{{position:long}}/retry", Access.Operator),
+            new(app, "DELETE", $"/api/v1/operations/{app}/outbox/{{position:long}}", Access.Operator),
         }),
     ];
 

@@ -17,7 +17,7 @@ public sealed class MergedOpenApiTests
 
     private const string OfCatalog = """
         {"openapi":"3.1.1","info":{"title":"Catalog","version":"v1"},
-         "paths":{"/api/v1/products":{"get":{"responses":{"200":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Page"}}}}}}}},
+         "paths":{"/api/v1/products/":{"get":{"responses":{"200":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Page"}}}}}}}},
          "components":{"schemas":{"Page":{"type":"array"}}}}
         """;
 

@@ -134,6 +134,23 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         await response.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
     }
 
+    [Fact]
+    public async Task A_seller_who_lists_five_hundred_products_at_once_may_send_more()
+    {
+        var seller = gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid()));
+        foreach (var announced in new[] { true, false })
+        {
+            using HttpContent body = announced ? new ByteArrayContent(new byte[2 * 1024 * 1024]) : new Unannounced(2 * 1024 * 1024);
+            body.Headers.ContentType = new("application/json");
+            using var response = await seller.SendAsync("POST", "/api/v1/products/bulk", body);
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        }
+        using var more = new ByteArrayContent(new byte[4 * 1024 * 1024]);
+        more.Headers.ContentType = new("application/json");
+        using var refused = await seller.SendAsync("POST", "/api/v1/products/bulk", more);
+        await refused.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+    }
+
     [Theory]
     [InlineData("text/plain")]
     [InlineData("application/x-www-form-urlencoded")]
