@@ -1,3 +1,24 @@
+using Marketplace.Hosting;
+using Marketplace.Search.Clients;
+using Marketplace.Search.Indexing;
+using Marketplace.Search.Querying;
+
 var builder = WebApplication.CreateBuilder(args);
+builder.AddMarketplaceDefaults(database: null);                 // the index is a replica of the catalogue, on disk; see Indexing
+builder.Services.AddValidation();
+builder.Services.AddOptions<SearchOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddNeighbour<CatalogClient>("catalog");
+builder.Services.AddNeighbour<InventoryClient>("inventory");
+builder.Services.AddSingleton<ProductIndex>();
+builder.Services.AddSingleton<Rebuild>();
+builder.Services.AddHostedService(services => services.GetRequiredService<Rebuild>());
+builder.Services.AddSingleton<ProductSearch>();
+
 var app = builder.Build();
+if (await app.MigratedAsync(args)) return;
+await app.Services.GetRequiredService<ProductIndex>().OpenAsync(app.Lifetime.ApplicationStopping);   // refuses a second replica before anything listens
+app.UseMarketplaceDefaults();
+app.MapSearch();
+app.MapIndexEvents();
+app.MapRebuild();
 app.Run();

@@ -1,0 +1,24 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Marketplace.Search.Indexing;
+
+public sealed class SearchOptions
+{
+    /// <summary>Relative to the app's folder. Without it: <c>search</c> under MARKETPLACE_DATA, else under <c>.local</c> at the repository's root.</summary>
+    public string? IndexFolder { get; set; }
+
+    /// <summary>How long a start waits for another process to let go of the index (a restart overlaps a little).</summary>
+    public TimeSpan LockPatience { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Changes written and committed together. Whoever sent one waits for its commit.</summary>
+    [Range(1, 10_000)]
+    public int BatchSize { get; set; } = 500;
+
+    /// <summary>An empty index (a new machine, a deleted folder) is filled from the catalogue without being asked.</summary>
+    public bool RebuildWhenEmpty { get; set; } = true;
+
+    public string FolderUnder(string contentRoot, string? dataFolder) => Path.GetFullPath(
+        !string.IsNullOrEmpty(IndexFolder) ? Path.Combine(contentRoot, IndexFolder)
+        : !string.IsNullOrEmpty(dataFolder) ? Path.Combine(dataFolder, "search")
+        : Path.Combine(contentRoot, "..", "..", ".local", "search"));
+}

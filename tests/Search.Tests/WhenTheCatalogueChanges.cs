@@ -1,0 +1,135 @@
+using System.Net;
+using Marketplace.Contracts;
+using Xunit;
+using static Marketplace.Search.Tests.SearchFixture;
+
+namespace Marketplace.Search.Tests;
+
+/// <summary>Every listener: twice is once, out of order ends right, after the end is ignored.</summary>
+public sealed class WhenTheCatalogueChanges : IAsyncLifetime
+{
+    private readonly SearchFixture search = new();
+    private readonly Guid lamp = Guid.CreateVersion7();
+
+    public ValueTask InitializeAsync() => search.InitializeAsync();
+
+    public ValueTask DisposeAsync() => search.DisposeAsync();
+
+    [Fact]
+    public async Task A_listing_twice_is_one_result()
+    {
+        var listed = Listed("Brass lamp", productId: lamp);
+
+        await search.DeliverAsync(listed, listed);
+
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task Of_listings_out_of_order_the_latest_revision_stays()
+    {
+        await search.DeliverAsync(Listed("Silver lamp", 900, revision: 3, productId: lamp), Listed("Brass lamp", 1000, revision: 2, productId: lamp));
+
+        var found = Assert.Single((await search.FindAsync("q=lamp")).Items);
+        Assert.Equal(("Silver lamp", Money.Gbp(900)), (found.Title, found.Price));
+    }
+
+    [Fact]
+    public async Task A_listing_after_its_deletion_stays_away_and_a_price_change_with_it()
+    {
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp), new ProductDeleted(lamp, 2, Guid.NewGuid()), Listed("Brass lamp", revision: 1, productId: lamp), Listed("Brass lamp", revision: 3, productId: lamp));
+
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+        Assert.Empty(await search.SuggestAsync("bra"));
+    }
+
+    [Fact]
+    public async Task A_deletion_twice_is_one()
+    {
+        var deleted = new ProductDeleted(lamp, 2, Guid.NewGuid());
+
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp), deleted, deleted);
+
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task A_deletion_before_its_listing_keeps_it_away()
+    {
+        await search.DeliverAsync(new ProductDeleted(lamp, 2, Guid.NewGuid()), Listed("Brass lamp", productId: lamp));
+
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task A_deletion_after_the_end_does_nothing_and_neither_does_stock()
+    {
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp), new ProductDeleted(lamp, 2, Guid.NewGuid()), new ProductDeleted(lamp, 5, Guid.NewGuid()), Stock(lamp, 7));
+
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+        Assert.Empty(await search.TitlesAsync("inStock=true"));
+    }
+
+    [Fact]
+    public async Task Stock_twice_is_once_and_an_older_level_is_ignored()
+    {
+        var full = Stock(lamp, 3, version: 2);
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp), full, full, Stock(lamp, 0, version: 1));
+        Assert.True(Assert.Single((await search.FindAsync("q=lamp")).Items).InStock);
+
+        await search.DeliverAsync(Stock(lamp, 0, version: 3), full);
+        Assert.False(Assert.Single((await search.FindAsync("q=lamp")).Items).InStock);
+    }
+
+    [Fact]
+    public async Task Stock_before_the_listing_counts_when_the_listing_comes()
+    {
+        await search.DeliverAsync(Stock(lamp, 3));
+        Assert.Empty((await search.FindAsync("inStock=true")).Items);
+
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp));
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("inStock=true"));
+    }
+
+    [Fact]
+    public async Task A_change_of_the_listing_keeps_its_stock()
+    {
+        await search.DeliverAsync(Listed("Brass lamp", productId: lamp), Stock(lamp, 3), Listed("Silver lamp", revision: 2, productId: lamp));
+
+        Assert.Equal(["Silver lamp"], await search.TitlesAsync("inStock=true"));
+    }
+
+    [Fact]
+    public async Task Many_events_at_once_all_count()
+    {
+        var products = Enumerable.Range(1, 200).Select(number => Listed($"Mug number {number}")).ToList();
+
+        var replies = await Task.WhenAll(products.Select(product => search.Search.DeliverAsync(product))
+            .Concat(products.Select(product => search.Search.DeliverAsync(Stock(product.ProductId, 1)))));
+
+        Assert.All(replies, reply => Assert.Equal(HttpStatusCode.OK, reply.StatusCode));
+        var seen = 0;
+        string? cursor = null;
+        do
+        {
+            var page = await search.FindAsync($"q=mug&inStock=true&sort=price&limit=100&cursor={cursor}");
+            seen += page.Items.Count;
+            cursor = page.Next;
+        }
+        while (cursor is not null);
+        Assert.Equal(200, seen);
+    }
+
+    [Fact]
+    public async Task After_a_restart_everything_is_there_and_old_events_are_still_old()
+    {
+        var gone = Guid.CreateVersion7();
+        await search.DeliverAsync(Listed("Silver lamp", revision: 3, productId: lamp), Stock(lamp, 3, version: 5), Listed("Gone lamp", productId: gone), new ProductDeleted(gone, 2, Guid.NewGuid()));
+
+        await search.RestartAsync();
+        Assert.Equal(["Silver lamp"], await search.TitlesAsync("q=lamp&inStock=true"));
+
+        await search.DeliverAsync(Listed("Brass lamp", revision: 2, productId: lamp), Stock(lamp, 0, version: 4), Listed("Gone lamp", productId: gone));
+        Assert.Equal(["Silver lamp"], await search.TitlesAsync("q=lamp&inStock=true"));
+    }
+}

@@ -1,0 +1,199 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Marketplace.Contracts;
+using Marketplace.Search.Indexing;
+using Marketplace.TestKit;
+using Xunit;
+using static Marketplace.Search.Tests.SearchFixture;
+
+namespace Marketplace.Search.Tests;
+
+public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
+{
+    private readonly SearchFixture search = new();
+
+    public ValueTask InitializeAsync() => search.InitializeAsync();
+
+    public ValueTask DisposeAsync() => search.DisposeAsync();
+
+    [Fact]
+    public async Task A_second_replica_on_the_same_folder_is_refused_and_told_why()
+    {
+        var refused = await Assert.ThrowsAnyAsync<Exception>(() => search.StartAsync());
+
+        Assert.Contains("Another search process uses the index", refused.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_index_that_cannot_be_read_is_put_aside_and_built_anew()
+    {
+        await search.DeliverAsync(Listed("Brass lamp"));
+        await search.Search.DisposeAsync();
+        foreach (var file in Directory.GetFiles(Path.Combine(search.Folder, "index"), "segments*"))
+            await File.WriteAllTextAsync(file, "not an index");
+
+        await search.RestartAsync();
+
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+        Assert.Single(Directory.GetDirectories(search.Folder, "index.unreadable-*"));
+        await search.DeliverAsync(Listed("Brass lamp"));
+        Assert.Single(await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task A_killed_process_has_lost_nothing_it_acknowledged()
+    {
+        var folder = Directory.CreateTempSubdirectory("search-killed-").FullName;
+        try
+        {
+            var lamp = Listed("Brass lamp");
+            await using (var first = await SearchProcess.StartAsync(folder))
+            {
+                await first.DeliverAsync(lamp);
+                await first.DeliverAsync(Stock(lamp.ProductId, 2));
+                first.Kill();
+            }
+
+            await using var second = await SearchProcess.StartAsync(folder);
+            Assert.Equal(1, await second.CountAsync("q=lamp&inStock=true"));
+            await second.DeliverAsync(lamp);                    // what was in flight comes again
+            Assert.Equal(1, await second.CountAsync("q=lamp&inStock=true"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_rebuild_reads_the_catalogue_adds_what_is_missing_and_removes_what_is_not_there_any_more()
+    {
+        var (kept, changed, stale, fresh) = (Listed("Kept lamp"), Listed("Old lamp"), Listed("Stale lamp"), Listed("Fresh lamp"));
+        await search.DeliverAsync(kept, changed, stale, Stock(kept.ProductId, 3));
+        search.Search.Neighbour("catalog").On(HttpMethod.Get, "/api/v1/products", call => FakeReply.Ok(call.Query.Contains("cursor=two", StringComparison.Ordinal)
+            ? new { items = new[] { fresh }, next = (string?)null }
+            : new { items = new[] { kept, changed with { Title = "New lamp", Revision = 2 } }, next = (string?)"two" }));
+        search.Search.Neighbour("inventory").On(HttpMethod.Get, "/api/v1/stock/*", call => call.Path.EndsWith(fresh.ProductId.ToString(), StringComparison.Ordinal)
+            ? FakeReply.Ok(new { available = 5 })
+            : new FakeReply(404));
+        using var operations = search.Search.As(TestTokens.Operator());
+
+        var started = await operations.PostAsync("/api/v1/operations/search/rebuild", null);
+        await Eventually.Async(async () => (await StatusAsync(operations)).GetProperty("state").GetString() == "done", "the rebuild ends");
+
+        Assert.Equal(HttpStatusCode.Accepted, started.StatusCode);
+        Assert.Equal(["Fresh lamp", "Kept lamp", "New lamp"], (await search.TitlesAsync("q=lamp")).Order());
+        Assert.Equal(["Fresh lamp", "Kept lamp"], (await search.TitlesAsync("q=lamp&inStock=true")).Order());
+        await search.DeliverAsync(Stock(fresh.ProductId, 0));   // any event outranks what was asked for
+        Assert.Equal(["Kept lamp"], await search.TitlesAsync("q=lamp&inStock=true"));
+    }
+
+    [Fact]
+    public async Task An_event_during_a_rebuild_is_newer_than_the_page_that_was_read_before_it()
+    {
+        var (lamp, deleted) = (Listed("Old lamp"), Listed("Deleted lamp"));
+        await search.DeliverAsync(lamp, deleted);
+        search.Search.Neighbour("inventory").On(HttpMethod.Get, "/api/v1/stock/*", new { available = 0 });
+        search.Search.Neighbour("catalog").On(HttpMethod.Get, "/api/v1/products", async _ =>
+        {
+            await search.DeliverAsync(lamp with { Title = "New lamp", Revision = 2 }, new ProductDeleted(deleted.ProductId, 2, deleted.SellerId));
+            return FakeReply.Ok(new { items = new[] { lamp, deleted }, next = (string?)null });
+        });
+        using var operations = search.Search.As(TestTokens.Operator());
+
+        await operations.PostAsync("/api/v1/operations/search/rebuild", null);
+        await Eventually.Async(async () => (await StatusAsync(operations)).GetProperty("state").GetString() == "done", "the rebuild ends");
+
+        Assert.Equal(["New lamp"], await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task An_empty_index_fills_itself()
+    {
+        await search.Search.DisposeAsync();
+        await using var catalog = await FakeNeighbour.StartAsync();
+        await using var inventory = await FakeNeighbour.StartAsync();
+        catalog.On(HttpMethod.Get, "/api/v1/products", new { items = new[] { Listed("Brass lamp") }, next = (string?)null });
+        inventory.On(HttpMethod.Get, "/api/v1/stock/*", new { available = 1 });
+
+        await using var filling = await search.StartAsync(
+            ("Search:RebuildWhenEmpty", "true"), ("Neighbours:catalog", catalog.Address.ToString()), ("Neighbours:inventory", inventory.Address.ToString()));
+
+        await Eventually.Async(
+            async () => (await filling.As(null).GetFromJsonAsync<FoundPage>("/api/v1/search?q=lamp&inStock=true"))!.Items.Count == 1, "the catalogue's lamp is found");
+    }
+
+    [Fact]
+    public async Task Only_operators_rebuild()
+    {
+        Assert.Equal(HttpStatusCode.Unauthorized, (await search.Search.As(null).PostAsync("/api/v1/operations/search/rebuild", null)).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden, (await search.Search.As(TestTokens.Buyer(Guid.NewGuid())).PostAsync("/api/v1/operations/search/rebuild", null)).StatusCode);
+    }
+
+    [Theory]
+    [InlineData(null, null, "/repo/.local/search"), InlineData(null, "/data", "/data/search"), InlineData("mine", "/data", "/repo/services/Search/mine"), InlineData("/else/where", null, "/else/where")]
+    public void The_folder_is_the_configured_one_or_under_the_data_folder_or_the_repositorys(string? configured, string? data, string expected) =>
+        Assert.Equal(expected, new SearchOptions { IndexFolder = configured }.FolderUnder("/repo/services/Search", data));
+
+    private static async Task<JsonElement> StatusAsync(HttpClient operations) => await operations.GetFromJsonAsync<JsonElement>("/api/v1/operations/search/rebuild");
+
+    /// <summary>The built executable, because only a process can be killed.</summary>
+    private sealed class SearchProcess(Process process, HttpClient http) : IAsyncDisposable
+    {
+        public static async Task<SearchProcess> StartAsync(string folder)
+        {
+            var port = Ports.Free();
+            var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Search.dll"), "--urls", $"http://127.0.0.1:{port}"])
+            {
+                RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder,
+                Environment =
+                {
+                    ["APP_API_TOKEN"] = "test-token", ["Search__IndexFolder"] = Path.Combine(folder, "index-folder"), ["Search__RebuildWhenEmpty"] = "false",
+                    ["Auth__Jwks"] = TestTokens.Jwks, ["Logging__LogLevel__Default"] = "Warning",
+                },
+            };
+            var process = Process.Start(start)!;
+            process.OutputDataReceived += (_, _) => { };
+            process.BeginOutputReadLine();
+            process.BeginErrorReadLine();
+            var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
+            http.DefaultRequestHeaders.Add("dapr-api-token", "test-token");
+            await Eventually.Async(
+                async () =>
+                {
+                    try
+                    {
+                        return (await http.GetAsync("/livez")).IsSuccessStatusCode;
+                    }
+                    catch (HttpRequestException)
+                    {
+                        return process.HasExited ? throw new InvalidOperationException($"The process ended with {process.ExitCode}.") : false;
+                    }
+                },
+                "the process answers",
+                TimeSpan.FromSeconds(60));
+            return new SearchProcess(process, http);
+        }
+
+        public async Task DeliverAsync(DomainEvent @event)
+        {
+            var topic = (string)@event.GetType().GetField("Topic")!.GetRawConstantValue()!;
+            (await http.PostAsJsonAsync($"/events/{topic.Replace('.', '-')}", (object)@event)).EnsureSuccessStatusCode();
+        }
+
+        public async Task<int> CountAsync(string query) => (await http.GetFromJsonAsync<FoundPage>($"/api/v1/search?{query}"))!.Items.Count;
+
+        public void Kill() => process.Kill();                   // SIGKILL
+
+        public async ValueTask DisposeAsync()
+        {
+            if (!process.HasExited)
+                process.Kill();
+            await process.WaitForExitAsync();
+            process.Dispose();
+            http.Dispose();
+        }
+    }
+}
