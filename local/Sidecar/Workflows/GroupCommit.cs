@@ -21,7 +21,10 @@ internal sealed partial class GroupCommit : IAsyncDisposable
     private readonly Channel<(string[] Keys, TaskCompletionSource<StateEntry?[]> Found)> reads =
         Channel.CreateUnbounded<(string[], TaskCompletionSource<StateEntry?[]>)>(new() { SingleReader = true });
 
+    private readonly Channel<List<Action>> told = Channel.CreateUnbounded<List<Action>>(new() { SingleReader = true, SingleWriter = true });
+
     private readonly Task writing;
+    private readonly Task telling;
     private readonly Task reading;
 
     public GroupCommit(IStateStore store, TimeProvider time, ILogger log)
@@ -30,10 +33,11 @@ internal sealed partial class GroupCommit : IAsyncDisposable
         this.time = time;
         this.log = log;
         writing = Task.Run(() => WriteLoopAsync(stop.Token));
+        telling = Task.Run(() => TellLoopAsync(stop.Token));
         reading = Task.Run(() => ReadLoopAsync(stop.Token));
     }
 
-    /// <summary>Calls back, on another thread, once the writes are durable.</summary>
+    /// <summary>Calls back once the writes are durable, in the order of the writes.</summary>
     public void Write(StateWrite[] changes, Action committed) => writes.Writer.TryWrite((changes, committed));
 
     public Task WriteAsync(StateWrite[] changes, CancellationToken ct)
@@ -56,7 +60,7 @@ internal sealed partial class GroupCommit : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
-        await Task.WhenAll(writing, reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(writing, telling, reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stop.Dispose();
     }
 
@@ -81,10 +85,27 @@ internal sealed partial class GroupCommit : IAsyncDisposable
             }
 
             await CommitAsync(batch, ct);
-            ThreadPool.UnsafeQueueUserWorkItem(static all =>
+            told.Writer.TryWrite(committed);
+        }
+    }
+
+    /// <summary>Beside the next transaction, and one after the other: what an instance wrote first takes effect first.</summary>
+    private async Task TellLoopAsync(CancellationToken ct)
+    {
+        await foreach (var committed in told.Reader.ReadAllAsync(ct))
+        {
+            foreach (var callback in committed)
             {
-                foreach (var callback in all) callback();
-            }, committed, preferLocal: false);
+                try
+                {
+                    callback();
+                }
+                catch (Exception e)
+                {
+                    // One instance broken by a bug of ours must not hold up all others.
+                    LogEffectFailed(e);
+                }
+            }
         }
     }
 
@@ -139,6 +160,9 @@ internal sealed partial class GroupCommit : IAsyncDisposable
             }
         }
     }
+
+    [LoggerMessage(LogLevel.Critical, "The effects of a committed workflow record could not be carried out; that workflow stands still until the host restarts")]
+    private partial void LogEffectFailed(Exception exception);
 
     [LoggerMessage(LogLevel.Error, "The actor state store refused {Count} workflow records, trying again: {Reason}")]
     private partial void LogRefused(int count, string? reason);

@@ -26,7 +26,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
                 while (stream.Reader.TryRead(out var order))
                 {
                     if (order.Stream != stream) continue;
-                    responseStream.WriteOptions = stream.Reader.Count > 0 ? MoreToCome : null;
+                    responseStream.WriteOptions = stream.Reader.TryPeek(out _) ? MoreToCome : null;
                     await responseStream.WriteAsync(order.Build(), context.CancellationToken);
                 }
             }

@@ -4,6 +4,7 @@ using System.Text;
 using Dapr.Workflow.Protocol;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resources;
 using Marketplace.Local.Sidecar.State;
 using Status = Grpc.Core.Status;
 
@@ -23,21 +24,21 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
     private readonly ConcurrentDictionary<string, TimerQueue.Entry> retained = new();
     private readonly SemaphoreSlim[] doors;
     private readonly CancellationTokenSource stop = new();
-    private readonly WorkflowOptions options;
+    private readonly WorkflowSettings settings;
     private readonly ILogger log;
     private readonly Task ready;
 
-    public WorkflowEngine(SidecarHost host, AppGroup app, IStateStore store, WorkflowKeys keys, WorkflowOptions options)
+    public WorkflowEngine(SidecarHost host, AppGroup app, IStateStore store, WorkflowKeys keys, WorkflowSettings settings)
     {
         this.host = host;
-        this.options = options;
+        this.settings = settings;
         log = host.Loggers.CreateLogger<WorkflowEngine>();
         AppId = app.AppId;
         Keys = keys;
         MaxBodyBytes = app.Instances[0].App.MaxBodyBytes;
         Commits = new GroupCommit(store, host.Time, log);
         Timers = new TimerQueue(host.Time);
-        Dispatcher = new Dispatcher(options.MaxTurns, options.MaxActivities);
+        Dispatcher = new Dispatcher(settings.MaxConcurrentWorkflows ?? 0, settings.MaxConcurrentActivities ?? 0);
 
         // Starting or purging an id is one at a time; ids that share a door merely wait for each other.
         doors = [.. Enumerable.Range(0, 256).Select(_ => new SemaphoreSlim(1))];
@@ -288,7 +289,14 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
     /// <summary>Remembers with the last write of an instance when it may be removed.</summary>
     public void Retain(string id, OrchestrationStatus status, List<StateWrite> writes)
     {
-        if (options.RetentionOf(status) is not { } kept) return;
+        var own = status switch
+        {
+            OrchestrationStatus.Completed => settings.KeepCompleted,
+            OrchestrationStatus.Failed => settings.KeepFailed,
+            OrchestrationStatus.Terminated => settings.KeepTerminated,
+            _ => null,
+        };
+        if ((own ?? settings.KeepAnyTerminal) is not { } kept) return;
         var due = Now + kept;
         writes.Add(new StateWrite(Keys.Retained(id), Encoding.UTF8.GetBytes(due.ToUnixTimeMilliseconds().ToString(CultureInfo.InvariantCulture))));
         Remove(id, due);

@@ -27,7 +27,7 @@ internal sealed class WorkflowsBlock(SidecarHost host) : BuildingBlock(host)
         {
             if (group.Instances[0].Components.ActorStore is not { } actors) continue;
             var keys = new WorkflowKeys(group.AppId, Host.Namespace);
-            engines.Add(group.AppId, new WorkflowEngine(Host, group, actors.Store, keys, new WorkflowOptions()));
+            engines.Add(group.AppId, new WorkflowEngine(Host, group, actors.Store, keys, group.Instances[0].Components.Configuration.Workflow));
         }
 
         return Task.CompletedTask;
