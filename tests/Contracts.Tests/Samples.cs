@@ -1,0 +1,41 @@
+namespace Marketplace.Contracts.Tests;
+
+/// <summary>One event of every kind, every field with a value of its own, so that two mixed-up fields show.</summary>
+internal static class Samples
+{
+    private static readonly OrderedLine Lamp = new(Id(11), Id(21), "Brass lamp", 2, Money.Gbp(1299));
+    private static readonly OrderedLine Chair = new(Id(12), Id(22), "Café chair \"Sitwell\"", 1, Money.Gbp(4900));
+    private static readonly OrderContact Ada = new("ada@example.com", "Ada");
+
+    public static IReadOnlyList<DomainEvent> All { get; } =
+    [
+        Told(1, new CartItemAdded(Id(31), Id(41), Id(11), 2)),
+        Told(2, new ProductUpserted(Id(11), 7, Id(21), "Bruno's Lamps", "Brass lamp", "It shines.", "Lumo", "lighting", Money.Gbp(1299), "https://example.com/lamp.jpg", At(5))),
+        Told(3, new ProductDeleted(Id(11), 8, Id(21))),
+        Told(4, new ShipmentCreated(Id(51), Id(61), Id(31), Id(21), "north", 2, [new ShippedLine(Id(11), "Brass lamp", 2)], Ada)),
+        Told(5, new ShipmentShipped(Id(51), Id(61), Id(31), Id(21), "Parcel Force", "PF123", 2, Ada)),
+        Told(6, new ShipmentOutForDelivery(Id(51), Id(61), Id(31), Id(21), 2, Ada)),
+        Told(7, new ShipmentDelivered(Id(51), Id(61), Id(31), Id(21), 2, Ada)),
+        Told(8, new UserRegistered(Id(31), "ada@example.com", "Ada")),
+        Told(9, new InventoryUpdated([new StockLevel(Id(11), 5, 12), new StockLevel(Id(12), 0, 3)])),
+        Told(10, new InventoryReserved(Id(61), 1, [new Allocation(Id(11), "north", 2)])),
+        Told(11, new InventoryReleased(Id(61), 1, "expired")),
+        Told(12, new OrderCreated(Id(61), Id(31), Money.Gbp(7498), [Lamp, Chair])),
+        Told(13, new OrderConfirmed(
+            Id(61), 1, Id(31), Id(41), Money.Gbp(7498), [Lamp, Chair], [new Allocation(Id(11), "north", 2), new Allocation(Id(12), "south", 1)],
+            new PostalAddress("Ada", "1 High Street", "Flat 2", "London", "N1 1AA", "GB"), Ada)),
+        Told(14, new OrderPaymentFailed(Id(61), 1, Id(31), Money.Gbp(7498), "card_declined", Ada)),
+        Told(15, new OrderFailed(Id(61), 1, Id(31), Money.Gbp(7498), "out_of_stock", Ada)),
+        Told(16, new OrderCancelled(Id(61), 1, Id(31), Money.Gbp(7498), "changed my mind", true, Ada)),
+        Told(17, new OrderDelivered(Id(61), Id(31), [Lamp, Chair], Ada)),
+        Told(18, new PaymentCaptured(Id(61), 1, Id(31), Money.Gbp(7498))),
+        Told(19, new PaymentFailed(Id(61), 1, Id(31), Money.Gbp(7498), "card_declined")),
+        Told(20, new PaymentRefunded(Id(61), 1, Id(31), Money.Gbp(7498), "cancelled")),
+    ];
+
+    private static DomainEvent Told(int number, DomainEvent @event) => @event with { EventId = Id(number), OccurredAt = At(number) };
+
+    private static Guid Id(int number) => Guid.Parse($"0198a000-0000-7000-8000-{number:000000000000}");
+
+    private static DateTimeOffset At(int seconds) => new(2026, 1, 2, 3, 4, seconds, TimeSpan.Zero);
+}
