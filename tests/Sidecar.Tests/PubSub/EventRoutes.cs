@@ -47,6 +47,14 @@ public sealed class EventRoutes
     }
 
     [Fact]
+    public void What_Dapr_AspNetCore_writes_is_understood_in_its_own_spelling()
+    {
+        var subscription = Only("""[{"topic":"order.confirmed","pubsubName":"pubsub","route":"events/order-confirmed","deadLetterTopic":"cart.dead"}]""");
+        Assert.Equal(("pubsub", "order.confirmed", "cart.dead"), (subscription.PubSub, subscription.Topic, subscription.DeadLetterTopic));
+        Assert.Equal("events/order-confirmed", Route(subscription, "{}"));
+    }
+
+    [Fact]
     public void The_first_form_has_one_route_and_a_default_stands_above_it()
     {
         Assert.Equal("/events/a", Route(Only("""[{"pubsubname":"pubsub","topic":"t","route":"/events/a"}]"""), "{}"));
