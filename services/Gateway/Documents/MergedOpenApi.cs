@@ -12,7 +12,8 @@ public sealed class DocumentOptions
     /// <summary>A document with services missing is asked for again sooner.</summary>
     public TimeSpan IncompleteKeptFor { get; set; } = TimeSpan.FromSeconds(5);
 
-    public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(3);
+    /// <summary>A service makes its document when it is first asked, which takes a while on a cold process.</summary>
+    public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(10);
 }
 
 /// <summary>
