@@ -3,6 +3,7 @@ using Marketplace.Local.Mail;
 using Marketplace.Local.Provider;
 using Marketplace.Local.Redis;
 using Marketplace.Local.Replay;
+using Marketplace.Local.Seed;
 using Marketplace.Local.Sidecar;
 
 return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordinal) && verb != "--help"
@@ -14,6 +15,7 @@ return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordi
         "migrate" => await LauncherVerbs.MigrateAsync(args),
         "doctor" => await Doctor.RunAsync(args),
         "logs" => await LauncherVerbs.LogsAsync(args),
+        "seed" => await SeedVerb.RunAsync(args),
         "replay" => await ReplayVerb.RunAsync(args),
         "sidecars" => await SidecarCommand.RunAsync(args),
         "provider" => await ProviderVerb.RunAsync(args),
@@ -35,6 +37,7 @@ internal static class Help
               infra       only what the services need from outside; go on with `dapr run -f .`
               migrate     databases to their newest version
               logs <app>  the log of an app; -f follows it
+              seed        a demo marketplace: sellers, products, stock, shoppers with known passwords
               replay <csv>    sells what was really sold on some days and compares the books
 
             parts of the system, started by the launcher:

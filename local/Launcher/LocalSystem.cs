@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text.Json;
+using Marketplace.Local.Pictures;
 using Marketplace.Local.Sidecar;
 using Marketplace.Local.Sidecar.RunFile;
 using Spectre.Console;
@@ -31,6 +32,8 @@ public sealed class LocalSystem : IAsyncDisposable
     private string redisAddress = "";
     private string cluster = "";
     private int controlPort;
+    private int picturesPort;
+    private WebApplication? pictures;
     private bool ready;
     private bool stopped;
 
@@ -100,7 +103,7 @@ public sealed class LocalSystem : IAsyncDisposable
             Environment.ProcessId, launcherStarted, ready, Data.Root, options.Components, gateway,
             controlPort == 0 ? "" : $"http://127.0.0.1:{controlPort}",
             provider?.Port is { } providerPort ? $"http://127.0.0.1:{providerPort}" : "",
-            "", Data.Mail, login is null ? "" : $"{login.Host}:{login.Port}", redisAddress, Data.Secrets,
+            picturesPort == 0 ? "" : $"http://127.0.0.1:{picturesPort}/pictures", Data.Mail, login is null ? "" : $"{login.Host}:{login.Port}", redisAddress, Data.Secrets,
             [.. parts.Select(part => part.Describe())]);
     }
 
@@ -117,6 +120,8 @@ public sealed class LocalSystem : IAsyncDisposable
         await Task.WhenAll(parts.Where(part => part is { Kind: "infrastructure" }).Select(part => part.StopAsync()));
         foreach (var part in parts)
             await part.DisposeAsync();
+        if (pictures is not null)
+            await pictures.DisposeAsync();
         if (File.Exists(Data.State))
             File.Delete(Data.State);
         await guard.DisposeAsync();
@@ -167,6 +172,8 @@ public sealed class LocalSystem : IAsyncDisposable
         }
 
         controlPort = ports.Take("control", 3590);
+        picturesPort = ports.Take("pictures", 8191);
+        pictures = await PictureServer.StartAsync(picturesPort, ct);
         sidecars = new Part("sidecars", "sidecar host", Changed) { Port = controlPort };
         parts.Add(sidecars);
         foreach (var (name, service, _) in Instances())

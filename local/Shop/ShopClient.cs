@@ -75,6 +75,24 @@ public sealed class ShopClient : IDisposable
         return status == HttpStatusCode.OK ? JsonDocument.Parse(body) : throw new ShopException($"GET {path}", status, body);
     }
 
+    public async Task<bool> ExistsAsync(string path, CancellationToken ct)
+    {
+        var (status, body) = await SendAsync<Nothing>(HttpMethod.Get, path, null, null, null, null, ct);
+        return status switch
+        {
+            HttpStatusCode.OK => true,
+            HttpStatusCode.NotFound => false,
+            _ => throw new ShopException($"GET {path}", status, body),
+        };
+    }
+
+    /// <summary>Items on the first page of a list: enough to see whether there are any.</summary>
+    public async Task<int> CountAsync(string path, Session session, CancellationToken ct)
+    {
+        using var page = await GetAsync(path, session, ct);
+        return page.RootElement.GetProperty("items").GetArrayLength();
+    }
+
     public async Task ListAsync(Session seller, IReadOnlyList<NewListing> listings, CancellationToken ct) =>
         await ExpectAsync("listing products", HttpMethod.Post, "api/v1/products/bulk", seller, new(listings), ShopJson.Default.Listings, ct);
 
