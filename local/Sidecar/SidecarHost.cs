@@ -3,6 +3,7 @@ using System.Net;
 using Marketplace.Local.Sidecar.Actors;
 using Marketplace.Local.Sidecar.Bindings;
 using Marketplace.Local.Sidecar.Invocation;
+using Marketplace.Local.Sidecar.Locks;
 using Marketplace.Local.Sidecar.PubSub;
 using Marketplace.Local.Sidecar.Resources;
 using Marketplace.Local.Sidecar.Secrets;
@@ -38,7 +39,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
         })];
         groups = instances.GroupBy(instance => instance.AppId).ToDictionary(group => group.Key, group => new AppGroup(group.Key, [.. group]));
         Invocation = new InvocationBlock(this);
-        blocks = [Invocation, new MetadataBlock(this), new StateBlock(this), new SecretsBlock(this), new BindingsBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
+        blocks = [Invocation, new MetadataBlock(this), new StateBlock(this), new SecretsBlock(this), new BindingsBlock(this), new LocksBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
     }
 
     public SidecarPlan Plan { get; }

@@ -33,6 +33,21 @@ public record Component(ComponentManifest Manifest, IReadOnlyDictionary<string, 
         : GoDuration.TryParse(text, out var duration) ? duration
         : throw Error(name, $"must be a duration such as 5s or 1h30m, not {text}.");
 
+    /// <summary>What stands before the app's keys, by the metadata keyPrefix; empty for nothing.</summary>
+    public string KeyPrefix(string appId, string? @namespace)
+    {
+        var prefix = Get("keyPrefix");
+        if (prefix?.Contains("||", StringComparison.Ordinal) == true) throw Error("keyPrefix", "may not contain ||.");
+        return prefix switch
+        {
+            null or "appid" => appId,
+            "name" => Name,
+            "none" => "",
+            "namespace" => string.IsNullOrEmpty(@namespace) ? appId : $"{@namespace}.{appId}",
+            _ => prefix,
+        };
+    }
+
     /// <summary>A complaint about one metadata value, at its place in the file.</summary>
     public ResourceException Error(string name, string problem) =>
         (Manifest.Metadata.TryGetValue(name, out var item) ? item.Place : Manifest.Place).Error($"component {Name}: spec.metadata.{name}", problem);

@@ -1,4 +1,5 @@
 using Marketplace.Local.Sidecar.Bindings;
+using Marketplace.Local.Sidecar.Locks;
 using Marketplace.Local.Sidecar.Resiliency;
 using Marketplace.Local.Sidecar.Secrets;
 using Marketplace.Local.Sidecar.State;
@@ -12,6 +13,7 @@ public sealed partial class ComponentSet(SidecarHost host, SidecarApp app) : IAs
     private readonly Dictionary<string, SecretStoreComponent> secretStores = [];
     private readonly Dictionary<string, Component> pubSubs = [];
     private readonly Dictionary<string, BindingComponent> bindings = [];
+    private readonly Dictionary<string, RedisLockStore> lockStores = [];
     private readonly List<Component> all = [];
     private readonly List<SubscriptionManifest> subscriptions = [];
     private readonly ILogger log = host.Loggers.CreateLogger<ComponentSet>();
@@ -24,6 +26,8 @@ public sealed partial class ComponentSet(SidecarHost host, SidecarApp app) : IAs
     public IReadOnlyDictionary<string, Component> PubSubs => pubSubs;
 
     internal IReadOnlyDictionary<string, BindingComponent> Bindings => bindings;
+
+    internal IReadOnlyDictionary<string, RedisLockStore> LockStores => lockStores;
 
     /// <summary>Declarative subscriptions of this app.</summary>
     public IReadOnlyList<SubscriptionManifest> Subscriptions => subscriptions;
@@ -144,6 +148,9 @@ public sealed partial class ComponentSet(SidecarHost host, SidecarApp app) : IAs
                 break;
             case "bindings":
                 bindings.Add(manifest.Name, BindingComponent.Open(host, app, component));
+                break;
+            case "lock":
+                lockStores.Add(manifest.Name, await RedisLockStore.OpenAsync(host, component, app.AppId));
                 break;
             default:
                 throw component.UnknownType();

@@ -11,9 +11,7 @@ public sealed record StateStoreComponent(Component Component, IStateStore Store,
 
     internal static async Task<StateStoreComponent> OpenAsync(SidecarHost host, SidecarApp app, Component component, CancellationToken ct)
     {
-        var prefix = component.Get("keyPrefix");
-        if (prefix?.Contains("||", StringComparison.Ordinal) == true) throw component.Error("keyPrefix", "may not contain ||.");
-
+        var prefix = component.KeyPrefix(app.AppId, host.Plan.Namespace);
         IStateStore store = (component.Type, component.Manifest.Version) switch
         {
             ("state.in-memory", "v1") => new InMemoryStateStore(host.Time),
@@ -22,13 +20,6 @@ public sealed record StateStoreComponent(Component Component, IStateStore Store,
             ("state.postgresql" or "state.postgres", "v2") => await PostgresStateStore.OpenAsync(host, component, PostgresDialect.Second(component), ct),
             _ => throw component.UnknownType(),
         };
-        return new StateStoreComponent(component, store, prefix switch
-        {
-            null or "appid" => app.AppId,
-            "name" => component.Name,
-            "none" => "",
-            "namespace" => string.IsNullOrEmpty(host.Plan.Namespace) ? app.AppId : $"{host.Plan.Namespace}.{app.AppId}",
-            _ => prefix,
-        }, component.Bool("actorStateStore"));
+        return new StateStoreComponent(component, store, prefix, component.Bool("actorStateStore"));
     }
 }
