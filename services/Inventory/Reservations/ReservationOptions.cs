@@ -9,12 +9,12 @@ public sealed class ReservationOptions
 
     /// <summary>Tries without a lock before the rows are locked. Each lost one costs a read and a write.</summary>
     [Range(0, 20)]
-    public int OptimisticTries { get; init; } = 3;
+    public int OptimisticTries { get; init; } = 2;
 
     /// <summary>The longest pause after a lost try; the real one is random below it, so that losers do not meet again.</summary>
     public TimeSpan ConflictPause { get; init; } = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>A product that cost somebody all optimistic tries is reserved under lock by everyone for this long.</summary>
+    /// <summary>A product that cost somebody a try is reserved under lock, by everyone, for this long: one lost try is enough to see that it is hot.</summary>
     public TimeSpan HotFor { get; init; } = TimeSpan.FromSeconds(2);
 
     public TimeSpan SweepEvery { get; init; } = TimeSpan.FromSeconds(15);

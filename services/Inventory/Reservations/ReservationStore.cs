@@ -32,7 +32,7 @@ public sealed partial class ReservationStore(
             try
             {
                 var outcome = tries < options.Value.OptimisticTries
-                    ? await TryReserveAsync(key, wanted, lastTry: tries == options.Value.OptimisticTries - 1, ct)
+                    ? await TryReserveAsync(key, wanted, ct)
                     : await ReserveUnderLockAsync(key, wanted, ct);
                 if (outcome is not null) return outcome;
             }
@@ -47,7 +47,7 @@ public sealed partial class ReservationStore(
     }
 
     // Null means that somebody was faster: read again.
-    private async Task<ReservationOutcome?> TryReserveAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, bool lastTry, CancellationToken ct)
+    private async Task<ReservationOutcome?> TryReserveAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         var (known, levels) = await ReadAsync(connection, key, wanted, ct);
@@ -73,7 +73,7 @@ public sealed partial class ReservationStore(
         if (write.BatchCommands[0].RecordsAffected == 0) return null;   // the same call, twice at once: the other one decided
         if (taken.Count < plan.Count)
         {
-            if (lastTry) MarkHot(plan.Where(units => !taken.Contains((units.ProductId, units.Warehouse))).Select(units => units.ProductId));
+            MarkHot(plan.Where(units => !taken.Contains((units.ProductId, units.Warehouse))).Select(units => units.ProductId));
             return null;
         }
 

@@ -18,10 +18,11 @@ public static class StockEndpoints
         seller.MapGet("/seller/stock", ListAsync);
     }
 
-    private static async Task<Ok<ProductStock>> ReadAsync(Guid productId, HttpResponse response, StockStore stock, CancellationToken ct)
+    private static async Task<Results<Ok<ProductStock>, NotFound>> ReadAsync(Guid productId, HttpResponse response, StockStore stock, CancellationToken ct)
     {
         response.Headers.CacheControl = "no-store";   // a figure that is wrong a second later
         var levels = await stock.OfProductAsync(productId, ct);
+        if (levels.Count == 0) return TypedResults.NotFound();   // nobody ever counted such a thing
         return TypedResults.Ok(new ProductStock(
             productId, levels.Sum(level => level.Available), [.. levels.Select(level => new StockInWarehouse(level.Warehouse, level.Available))]));
     }

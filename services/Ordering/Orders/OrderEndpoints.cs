@@ -33,7 +33,7 @@ public static class OrderEndpoints
         Guid orderId, HttpContext http, OrderStore orders, CancellationToken ct)
     {
         var viewer = Viewer.Of(http.User);
-        http.Response.Headers.CacheControl = "private, no-cache";
+        http.Response.Headers.CacheControl = "private, no-store";
         if (http.Request.Headers.IfNoneMatch is [{ } known])
         {
             // The poll: most of the time nothing changed, and one row says so.
