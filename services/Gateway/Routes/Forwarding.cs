@@ -154,7 +154,7 @@ internal static class Answers
         {
             (500 or 501 or 502, true) => StatusCodes.Status502BadGateway,   // the service is there and failed: not worth an automatic retry
             (_, true) => null,
-            (>= 500 or 401 or 403, false) => StatusCodes.Status503ServiceUnavailable,   // the sidecar: no such app, no connection, not allowed
+            (401 or 403 or >= 500, false) => StatusCodes.Status503ServiceUnavailable,   // the sidecar: no such app, no connection, not allowed
             _ => status,
         };
     }

@@ -115,7 +115,10 @@ public sealed class SigningKeyTests
         var jwks = System.Text.Json.JsonSerializer.Serialize(keys, System.Text.Json.JsonSerializerOptions.Web);
         var result = await new JsonWebTokenHandler().ValidateTokenAsync(token, new TokenValidationParameters
         {
-            ValidIssuer = "marketplace", ValidAudience = "marketplace", IssuerSigningKeys = new JsonWebKeySet(jwks).GetSigningKeys(), ValidAlgorithms = ["ES256"],
+            ValidIssuer = "marketplace",
+            ValidAudience = "marketplace",
+            IssuerSigningKeys = new JsonWebKeySet(jwks).GetSigningKeys(),
+            ValidAlgorithms = ["ES256"],
         });
         Assert.True(result.IsValid, result.Exception?.Message);
     }
