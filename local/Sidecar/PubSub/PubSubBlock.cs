@@ -55,16 +55,17 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     public override async Task AppReadyAsync(SidecarInstance instance, CancellationToken ct)
     {
         if (instance.Components.PubSubs.Count == 0) return;
-        if (!discovered.TryGetValue(instance, out var subscriptions))
+        if (discovered.TryGetValue(instance, out var known))
         {
-            var listed = await DiscoverAsync(instance, ct);
-            subscriptions = Merge(instance, listed ?? []);
-            discovered[instance] = subscriptions;
-            if (listed is not null) await ForgetOthersAsync(instance.AppId);
+            await SubscribeAsync(instance, known);
+            return;
         }
 
-        foreach (var subscription in subscriptions)
-            await brokers[subscription.PubSub].SubscribeAsync(instance, subscription);
+        var listed = await DiscoverAsync(instance, ct);
+        var subscriptions = Merge(instance, listed ?? []);
+        await SubscribeAsync(instance, subscriptions);
+        discovered[instance] = subscriptions;
+        if (listed is not null) await ForgetOthersAsync(instance.AppId);
     }
 
     public override Task AppLostAsync(SidecarInstance instance, CancellationToken ct)
@@ -97,6 +98,9 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         foreach (var broker in brokers.Values) await broker.DisposeAsync();
         await base.DisposeAsync();
     }
+
+    /// <summary>Messages of a component that some app has not finished.</summary>
+    internal int Waiting(string pubsub) => brokers[pubsub].Backlog.Sum(group => group.Waiting);
 
     /// <summary>Publishes for the app of this instance; the refusals are those of both APIs.</summary>
     internal Task PublishAsync(Publication publication, SidecarInstance instance)
@@ -242,6 +246,12 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var joined = new Dictionary<string, string>(request);
         foreach (var (name, value) in entry) joined[name] = value;
         return joined;
+    }
+
+    private async Task SubscribeAsync(SidecarInstance instance, IReadOnlyList<Subscription> subscriptions)
+    {
+        foreach (var subscription in subscriptions)
+            await brokers[subscription.PubSub].SubscribeAsync(instance, subscription);
     }
 
     /// <summary>The app's own list; null when it could not be learned.</summary>

@@ -1,0 +1,204 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using Dapr;
+using Dapr.AspNetCore;
+using Dapr.Client;
+using Grpc.Core;
+using Marketplace.TestKit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Xunit;
+
+namespace Marketplace.Sidecar.Tests.PubSub;
+
+/// <summary>From the publisher's call to what each listener is handed.</summary>
+public sealed class WhenEventsArePublished
+{
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Each_app_that_listens_gets_the_event_once_in_its_envelope()
+    {
+        Order? received = null;
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", (Order order) =>
+        {
+            received = order;
+            return Results.Ok();
+        }).WithTopic("pubsub", "order.created"));
+        await using var parcels = new ListeningApp("parcels", app => app.MapPost("/new-order", () => Results.Ok()).WithTopic("pubsub", "order.created"));
+        await using var sidecars = await Broadcast.StartAsync(billing, parcels);
+
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new Order(7, "Ada"), Ct);
+
+        await Eventually.Async(() => !billing.Arrivals.IsEmpty && !parcels.Arrivals.IsEmpty, "both apps get the event");
+        Assert.Equal(new Order(7, "Ada"), received);
+        var arrival = Assert.Single(billing.At("/orders"));
+        Assert.Equal("shop", arrival.Envelope.GetProperty("source").GetString());
+        Assert.Equal("order.created", arrival.Envelope.GetProperty("topic").GetString());
+        Assert.Equal("application/json", arrival.Envelope.GetProperty("datacontenttype").GetString());
+        Assert.Equal("application/cloudevents+json", arrival.Headers["Content-Type"]);
+        Assert.Equal("pubsub", arrival.Headers["pubsubName"]);
+        Assert.Equal("app-token", arrival.Headers["dapr-api-token"]);
+        Assert.Equal(arrival.Envelope.GetProperty("traceparent").GetString()![..35], arrival.Headers["traceparent"][..35]);
+        Assert.Equal(arrival.Id, Assert.Single(parcels.At("/new-order")).Id);
+    }
+
+    [Fact]
+    public async Task Over_http_the_query_is_metadata_and_success_has_no_body()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok()).WithTopic("pubsub", "order.created"));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+
+        using var published = await sidecars.Http().PostAsync("v1.0/publish/pubsub/order.created?metadata.cloudevent.id=e1&metadata.cloudevent.type=gift",
+            new StringContent("""{"id":1}""", Encoding.UTF8, "application/json"), Ct);
+
+        Assert.Equal(HttpStatusCode.NoContent, published.StatusCode);
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the event arrives");
+        Assert.Equal("e1", billing.Arrivals.Single().Id);
+        Assert.Equal("gift", billing.Arrivals.Single().Envelope.GetProperty("type").GetString());
+        Assert.Equal(1, billing.Arrivals.Single().Data.GetProperty("id").GetInt32());
+    }
+
+    [Fact]
+    public async Task An_envelope_of_the_publisher_stays_what_it_is()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok()).WithTopic("pubsub", "order.created"));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+
+        var mine = new CloudEvent<Order>(new Order(9, "Bruno")) { Source = new Uri("urn:till"), Type = "till.sale" };
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", mine, Ct);
+
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the event arrives");
+        Assert.Equal("urn:till", billing.Arrivals.Single().Envelope.GetProperty("source").GetString());
+        Assert.Equal("till.sale", billing.Arrivals.Single().Envelope.GetProperty("type").GetString());
+    }
+
+    [Fact]
+    public async Task Rules_lead_an_event_to_its_handler()
+    {
+        await using var billing = new ListeningApp("billing", app =>
+        {
+            app.MapPost("/gifts", () => Results.Ok()).WithTopic(new TopicOptions { PubsubName = "pubsub", Name = "order.created", Match = "event.type == 'gift'", Priority = 1 });
+            app.MapPost("/large", () => Results.Ok()).WithTopic(new TopicOptions { PubsubName = "pubsub", Name = "order.created", Match = "event.data.id > 100", Priority = 2 });
+            app.MapPost("/orders", () => Results.Ok()).WithTopic("pubsub", "order.created");
+        });
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        var shop = sidecars.Client();
+
+        await shop.PublishEventAsync("pubsub", "order.created", new Order(500, "a"), new Dictionary<string, string> { ["cloudevent.type"] = "gift" }, Ct);
+        await shop.PublishEventAsync("pubsub", "order.created", new Order(500, "b"), Ct);
+        await shop.PublishEventAsync("pubsub", "order.created", new Order(5, "c"), Ct);
+
+        await Eventually.Async(() => billing.Arrivals.Count == 3, "all three arrive");
+        Assert.Equal("a", Assert.Single(billing.At("/gifts")).Data.GetProperty("buyer").GetString());
+        Assert.Equal("b", Assert.Single(billing.At("/large")).Data.GetProperty("buyer").GetString());
+        Assert.Equal("c", Assert.Single(billing.At("/orders")).Data.GetProperty("buyer").GetString());
+    }
+
+    [Fact]
+    public async Task A_declared_subscription_needs_no_word_of_the_app()
+    {
+        await using var billing = new ListeningApp("billing", app =>
+        {
+            app.MapPost("/declared", () => Results.Ok());
+            app.MapPost("/orders", () => Results.Ok()).WithTopic("pubsub", "order.created");
+        });
+        await using var sidecars = await Broadcast.StartAsync("""
+            ---
+            apiVersion: dapr.io/v2alpha1
+            kind: Subscription
+            metadata: { name: parcels }
+            spec:
+              pubsubname: pubsub
+              topic: parcel.sent
+              routes: { default: /declared }
+            scopes: [billing]
+            """, billing);
+
+        await sidecars.Client().PublishEventAsync("pubsub", "parcel.sent", new Order(1, "x"), Ct);
+        await Eventually.Async(() => billing.At("/declared").Count == 1, "the declared route gets the event");
+    }
+
+    [Fact]
+    public async Task A_batch_keeps_its_order_and_names_what_it_could_not_take()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok()).WithTopic("pubsub", "order.created"));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+
+        var orders = Enumerable.Range(0, 20).Select(i => new Order(i, "Ada")).ToList();
+        var all = await sidecars.Client().BulkPublishEventAsync("pubsub", "order.created", orders, new Dictionary<string, string> { ["partitionKey"] = "one" }, Ct);
+        Assert.Empty(all.FailedEntries);
+        await Eventually.Async(() => billing.Arrivals.Count == 20, "the batch arrives");
+        Assert.Equal(Enumerable.Range(0, 20), billing.Arrivals.Select(arrival => arrival.Data.GetProperty("id").GetInt32()));
+
+        using var mixed = await sidecars.Http().PostAsJsonAsync("v1.0/publish/bulk/pubsub/order.created", new object[]
+        {
+            new { entryId = "a", @event = new { id = 100 }, contentType = "application/json" },
+            new { entryId = "b", @event = "no envelope", contentType = "application/cloudevents+json" },
+        }, Ct);
+        Assert.Equal(HttpStatusCode.InternalServerError, mixed.StatusCode);
+        using var answer = JsonDocument.Parse(await mixed.Content.ReadAsStringAsync(Ct));
+        Assert.Equal("b", Assert.Single(answer.RootElement.GetProperty("failedEntries").EnumerateArray()).GetProperty("entryId").GetString());
+        await Eventually.Async(() => billing.Arrivals.Count == 21, "the good entry arrives");
+
+        using var twice = await sidecars.Http().PostAsJsonAsync("v1.0-alpha1/publish/bulk/pubsub/order.created", new object[]
+        {
+            new { entryId = "a", @event = "x", contentType = "text/plain" }, new { entryId = "a", @event = "y", contentType = "text/plain" },
+        }, Ct);
+        Assert.Equal(HttpStatusCode.BadRequest, twice.StatusCode);
+    }
+
+    [Fact]
+    public async Task Raw_bytes_reach_a_raw_subscriber_in_a_synthetic_envelope()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/raw", () => Results.Ok())
+            .WithTopic(new TopicOptions { PubsubName = "pubsub", Name = "scan", Metadata = new Dictionary<string, string> { ["rawPayload"] = "true" } }));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+
+        await sidecars.Client().PublishByteEventAsync("pubsub", "scan", new byte[] { 1, 2, 3 }, "application/octet-stream", new Dictionary<string, string> { ["rawPayload"] = "true" }, Ct);
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the bytes arrive");
+        Assert.Equal([1, 2, 3], billing.Arrivals.Single().Envelope.GetProperty("data_base64").GetBytesFromBase64());
+    }
+
+    [Theory]
+    [InlineData("nowhere/order.created", HttpStatusCode.NotFound, "ERR_PUBSUB_NOT_FOUND")]
+    [InlineData("pubsub/", HttpStatusCode.NotFound, "ERR_TOPIC_EMPTY")]
+    [InlineData("plain/vault", HttpStatusCode.Forbidden, "ERR_PUBSUB_FORBIDDEN")]
+    public async Task A_publish_that_cannot_be_is_refused_with_its_code(string path, HttpStatusCode status, string code)
+    {
+        await using var sidecars = await Broadcast.StartAsync();
+        using var refused = await sidecars.Http().PostAsync($"v1.0/publish/{path}", new StringContent("{}"), Ct);
+        Assert.Equal(status, refused.StatusCode);
+        using var error = JsonDocument.Parse(await refused.Content.ReadAsStringAsync(Ct));
+        Assert.Equal(code, error.RootElement.GetProperty("errorCode").GetString());
+    }
+
+    [Fact]
+    public async Task The_sdk_sees_refusals_as_status_codes()
+    {
+        await using var sidecars = await Broadcast.StartAsync();
+        var shop = sidecars.Client();
+        var unknown = await Assert.ThrowsAsync<DaprException>(() => shop.PublishEventAsync("nowhere", "order.created", new Order(1, "x"), Ct));
+        Assert.Equal(StatusCode.InvalidArgument, Assert.IsType<RpcException>(unknown.InnerException).StatusCode);
+        var forbidden = await Assert.ThrowsAsync<DaprException>(() => shop.PublishEventAsync("plain", "vault", new Order(1, "x"), Ct));
+        Assert.Equal(StatusCode.PermissionDenied, Assert.IsType<RpcException>(forbidden.InnerException).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_batch_can_also_be_delivered_as_one()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/bulk", (BulkSubscribeMessage<BulkMessageModel<Order>> batch) =>
+            Results.Ok(new BulkSubscribeAppResponse([.. batch.Entries.Select(entry => new BulkSubscribeAppResponseEntry(entry.EntryId, BulkSubscribeAppResponseStatus.SUCCESS))])))
+            .WithTopic("pubsub", "order.created").WithBulkSubscribe(new BulkSubscribeTopicOptions { TopicName = "order.created", MaxMessagesCount = 10 }));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+
+        await sidecars.Client().BulkPublishEventAsync("pubsub", "order.created", Enumerable.Range(0, 30).Select(i => new Order(i, "Ada")).ToList(), cancellationToken: Ct);
+        await Eventually.Async(() => billing.Arrivals.Sum(batch => batch.Envelope.GetProperty("entries").GetArrayLength()) == 30, "all entries arrive");
+        Assert.All(billing.Arrivals, batch => Assert.InRange(batch.Envelope.GetProperty("entries").GetArrayLength(), 1, 10));
+        Assert.True(billing.Arrivals.Count < 30, "they come in batches");
+    }
+
+    private sealed record Order(int Id, string Buyer);
+}

@@ -1,0 +1,245 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Text.Json;
+using Dapr;
+using Marketplace.Local.Sidecar;
+using Marketplace.TestKit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Xunit;
+
+namespace Marketplace.Sidecar.Tests.PubSub;
+
+/// <summary>Refusals, retries, dead letters; and apps that go away with events in their hands.</summary>
+public sealed class WhenListenersFail
+{
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task An_event_that_keeps_failing_ends_in_the_dead_letters_after_its_retries()
+    {
+        await using var billing = Listener("pubsub", _ => Results.StatusCode(500));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
+        var tries = billing.At("/orders");
+        Assert.Equal(4, tries.Count);
+        Assert.Single(tries.Select(arrival => arrival.Id).Distinct());
+        var dead = billing.At("/dead").Single();
+        Assert.Equal(tries[0].Id, dead.Id);
+        Assert.Equal("order.created", dead.Envelope.GetProperty("topic").GetString());
+    }
+
+    [Fact]
+    public async Task A_failure_that_passes_is_only_a_delay()
+    {
+        var calls = 0;
+        await using var billing = Listener("pubsub", _ => Interlocked.Increment(ref calls) < 3 ? Results.StatusCode(503) : Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/orders").Count == 3, "the third try succeeds");
+        await Eventually.Async(() => Waiting(sidecars, "pubsub") == 0, "nothing waits any more");
+        Assert.Empty(billing.At("/dead"));
+    }
+
+    [Fact]
+    public async Task Without_a_retry_policy_the_first_failure_is_a_dead_letter()
+    {
+        await using var billing = Listener("plain", _ => Results.StatusCode(500));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("plain", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
+        Assert.Single(billing.At("/orders"));
+    }
+
+    [Theory]
+    [InlineData("""{"status":"RETRY"}""", 4)]
+    [InlineData("""{"status":"success"}""", 4)]
+    [InlineData("""{"status":"DROP"}""", 1)]
+    public async Task What_the_body_says_decides_over_dead_letters(string body, int tries)
+    {
+        await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
+        Assert.Equal(tries, billing.At("/orders").Count);
+    }
+
+    [Theory]
+    [InlineData("""{"status":"SUCCESS"}""")]
+    [InlineData("""{"status":""}""")]
+    [InlineData("""{"order":"taken"}""")]
+    [InlineData("[1,2]")]
+    [InlineData("thanks")]
+    [InlineData("")]
+    public async Task Any_other_success_is_a_success(string body)
+    {
+        await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/orders").Count == 1 && Waiting(sidecars, "pubsub") == 0, "the event is done");
+        Assert.Empty(billing.At("/dead"));
+    }
+
+    [Fact]
+    public async Task Not_found_drops_the_event_like_DROP()
+    {
+        await using var billing = Listener("pubsub", _ => Results.NotFound());
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
+        Assert.Single(billing.At("/orders"));
+    }
+
+    [Fact]
+    public async Task An_expired_event_is_a_dead_letter()
+    {
+        using var open = new ManualResetEventSlim();
+        await using var billing = Listener("patient", arrival => open.IsSet ? Results.Ok() : Results.StatusCode(500));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("patient", "order.created", new { id = 1 }, new Dictionary<string, string> { ["ttlInSeconds"] = "1" }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives once the second is over");
+    }
+
+    [Fact]
+    public async Task One_key_under_retry_holds_neither_other_keys_nor_its_own_order()
+    {
+        var stuck = true;
+        await using var billing = Listener("patient", arrival => Volatile.Read(ref stuck) && Key(arrival) == "stuck" ? Results.StatusCode(500) : Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        var shop = sidecars.Client();
+        for (var i = 0; i < 3; i++) await shop.PublishEventAsync("patient", "order.created", new { key = "stuck", i }, Keyed("stuck"), Ct);
+        for (var key = 0; key < 40; key++) await shop.PublishEventAsync("patient", "order.created", new { key = $"{key}", i = 0 }, Keyed($"{key}"), Ct);
+
+        await Eventually.Async(() => billing.At("/orders").Count(arrival => Key(arrival) != "stuck") == 40, "all other keys go on");
+        Assert.All(billing.At("/orders").Where(arrival => Key(arrival) == "stuck"), arrival => Assert.Equal(0, arrival.Data.GetProperty("i").GetInt32()));
+
+        Volatile.Write(ref stuck, false);
+        await Eventually.Async(() => Waiting(sidecars, "patient") == 0, "the stuck key goes on");
+        Assert.Equal([0, 1, 2], billing.At("/orders").Where(arrival => Key(arrival) == "stuck").Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Distinct());
+    }
+
+    [Fact]
+    public async Task Two_instances_of_an_app_share_its_events()
+    {
+        await using var one = Listener("pubsub", _ => Results.Ok());
+        await using var two = Listener("pubsub", _ => Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(one, two);
+        var shop = sidecars.Client();
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(i => shop.PublishEventAsync("pubsub", "order.created", new { i }, Ct)));
+
+        await Eventually.Async(() => one.Arrivals.Count + two.Arrivals.Count >= 200 && Waiting(sidecars, "pubsub") == 0, "all events arrive");
+        Assert.Equal(200, one.Arrivals.Concat(two.Arrivals).Select(arrival => arrival.Id).Distinct().Count());
+        Assert.Equal(200, one.Arrivals.Count + two.Arrivals.Count);
+        Assert.InRange(one.Arrivals.Count, 40, 160);
+    }
+
+    [Fact]
+    public async Task Events_with_one_key_stay_in_order_over_two_instances()
+    {
+        var log = new ConcurrentQueue<(string Key, int I)>();
+        var busy = new ConcurrentDictionary<string, bool>();
+        var overlaps = 0;
+        ListeningApp Instance() => new("billing", app => app.MapPost("/orders", async (Numbered order) =>
+        {
+            if (!busy.TryAdd(order.Key, true)) Interlocked.Increment(ref overlaps);
+            await Task.Delay(Random.Shared.Next(3));
+            log.Enqueue((order.Key, order.I));
+            busy.TryRemove(order.Key, out _);
+            return Results.Ok();
+        }).WithTopic("pubsub", "order.created"));
+        await using var one = Instance();
+        await using var two = Instance();
+        await using var sidecars = await Broadcast.StartAsync(one, two);
+        var shop = sidecars.Client();
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(async key =>
+        {
+            for (var i = 0; i < 20; i++) await shop.PublishEventAsync("pubsub", "order.created", new Numbered($"{key}", i), Keyed($"{key}"), Ct);
+        }));
+
+        await Eventually.Async(() => log.Count == 400, "all events arrive");
+        Assert.Equal(0, overlaps);
+        Assert.All(log.GroupBy(entry => entry.Key), key => Assert.Equal(Enumerable.Range(0, 20), key.Select(entry => entry.I)));
+        Assert.True(one.Arrivals.Count > 50 && two.Arrivals.Count > 50, "both take their share");
+    }
+
+    [Fact]
+    public async Task Events_wait_for_an_app_that_is_away_and_then_come_once()
+    {
+        await using var billing = Listener("plain", _ => Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        var shop = sidecars.Client();
+        await shop.PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the app is listening");
+
+        await billing.DieAsync();
+        for (var i = 1; i <= 20; i++) await shop.PublishEventAsync("plain", "order.created", new { i }, Ct);
+        await billing.StartAsync();
+
+        await Eventually.Async(() => billing.At("/orders").Count == 21, "what was published meanwhile arrives");
+        Assert.Equal(Enumerable.Range(0, 21), billing.At("/orders").Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Order());
+        Assert.Empty(billing.At("/dead"));
+    }
+
+    [Fact]
+    public async Task An_event_in_the_hands_of_a_dying_instance_goes_to_the_other()
+    {
+        var hung = new TaskCompletionSource();
+        var hang = 0;
+        ListeningApp Instance() => new("billing", app => app.MapPost("/orders", async (HttpContext http) =>
+        {
+            if (Interlocked.Increment(ref hang) != 1) return Results.Ok();
+            hung.SetResult();
+            await Task.Delay(Timeout.Infinite, http.RequestAborted);
+            return Results.Ok();
+        }).WithTopic(new TopicOptions { PubsubName = "plain", Name = "order.created", DeadLetterTopic = "billing.dead" }));
+        await using var one = Instance();
+        await using var two = Instance();
+        await using var sidecars = await Broadcast.StartAsync(one, two);
+        await sidecars.Client().PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
+        await hung.Task.WaitAsync(TimeSpan.FromSeconds(10), Ct);
+
+        var (victim, other) = one.Arrivals.IsEmpty ? (two, one) : (one, two);
+        await victim.DieAsync();
+        await Eventually.Async(() => other.Arrivals.Count == 1 && Waiting(sidecars, "plain") == 0, "the other instance takes the event");
+    }
+
+    [Fact]
+    public async Task Ordered_faults_deliver_twice_or_fail()
+    {
+        await using var billing = Listener("pubsub", _ => Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        Assert.Null(sidecars.Host.Faults.TryAdd(new Fault { Kind = "deliver", Mode = "twice", Topic = "order.created", App = "billing" }, out _));
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { i = 0 }, Ct);
+        await Eventually.Async(() => billing.At("/orders").Count == 2, "the event comes twice");
+        Assert.Single(billing.At("/orders").Select(arrival => arrival.Id).Distinct());
+
+        Assert.Null(sidecars.Host.Faults.TryAdd(new Fault { Kind = "deliver", Mode = "fail", Topic = "order.created", Times = 4 }, out _));
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { i = 1 }, Ct);
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
+        Assert.Equal(2, billing.At("/orders").Count);
+    }
+
+    private static ListeningApp Listener(string pubsub, Func<JsonElement, IResult> answer) => new("billing", app =>
+    {
+        app.MapPost("/orders", (JsonElement data) => answer(data)).WithTopic(new TopicOptions { PubsubName = pubsub, Name = "order.created", DeadLetterTopic = "billing.dead" });
+        app.MapPost("/dead", () => Results.Ok()).WithTopic(pubsub, "billing.dead");
+    });
+
+    private static int Waiting(Broadcast sidecars, string pubsub) => sidecars.Host.Block<Local.Sidecar.PubSub.PubSubBlock>().Waiting(pubsub);
+
+    private static Dictionary<string, string> Keyed(string key) => new() { ["partitionKey"] = key };
+
+    private static string Key(JsonElement data) => data.TryGetProperty("key", out var key) ? key.GetString()! : "";
+
+    private static string Key(Arrival arrival) => Key(arrival.Data);
+
+    private sealed record Numbered(string Key, int I);
+}

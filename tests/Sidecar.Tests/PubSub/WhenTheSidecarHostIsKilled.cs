@@ -1,0 +1,55 @@
+using Dapr;
+using Marketplace.TestKit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Xunit;
+
+namespace Marketplace.Sidecar.Tests.PubSub;
+
+/// <summary>SIGKILL of the real process: what was acknowledged to a publisher still arrives.</summary>
+public sealed class WhenTheSidecarHostIsKilled
+{
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Events_that_were_not_answered_yet_come_again()
+    {
+        var open = false;
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Volatile.Read(ref open) ? Results.Ok() : Results.StatusCode(500))
+            .WithTopic(new TopicOptions { PubsubName = "patient", Name = "order.created" }));
+        await using var sidecars = await Broadcast.StartProcessAsync(billing);
+        var shop = sidecars.Client();
+        for (var i = 0; i < 50; i++) await shop.PublishEventAsync("patient", "order.created", new { i }, new Dictionary<string, string> { ["partitionKey"] = $"{i % 5}" }, Ct);
+        await Eventually.Async(() => billing.Arrivals.Count >= 5, "the first tries fail");
+
+        await sidecars.KillAsync();
+        billing.Arrivals.Clear();
+        Volatile.Write(ref open, true);
+        await sidecars.UpProcessAsync();
+
+        await Eventually.Async(() => billing.Arrivals.Count == 50, "every event arrives after all", TimeSpan.FromSeconds(20));
+        Assert.All(billing.Arrivals.GroupBy(arrival => arrival.Data.GetProperty("i").GetInt32() % 5),
+            key => Assert.Equal(key.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Order(), key.Select(arrival => arrival.Data.GetProperty("i").GetInt32())));
+    }
+
+    [Fact]
+    public async Task Events_for_an_app_that_was_away_are_kept_over_the_kill()
+    {
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok())
+            .WithTopic(new TopicOptions { PubsubName = "pubsub", Name = "order.created" }));
+        await using var sidecars = await Broadcast.StartProcessAsync(billing);
+        var shop = sidecars.Client();
+        await shop.PublishEventAsync("pubsub", "order.created", new { i = 0 }, Ct);
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the app is listening");
+
+        await billing.DieAsync();
+        for (var i = 1; i <= 10; i++) await shop.PublishEventAsync("pubsub", "order.created", new { i }, Ct);
+        await sidecars.KillAsync();
+        await sidecars.UpProcessAsync();
+        await shop.PublishEventAsync("pubsub", "order.created", new { i = 11 }, Ct);
+        await billing.StartAsync();
+
+        await Eventually.Async(() => billing.Arrivals.Count == 12, "everything arrives", TimeSpan.FromSeconds(20));
+        Assert.Equal(Enumerable.Range(0, 12), billing.Arrivals.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Order());
+    }
+}
