@@ -77,7 +77,7 @@ public static class Demo
                         dice[8] = (byte)(dice[8] & 0x3f | 0x80);
                         yield return new DemoProduct(
                             new Guid(dice.AsSpan(0, 16), bigEndian: true), seller, category, title,
-                            $"{title} from {seller.Name}. {Sentence(dice[3])} {Sentence((byte)(dice[4] + 3))}", price, title.ToLowerInvariant().Replace(' ', '-'),
+                            $"{title} from {seller.Name}. {Sentence(dice[3])} {Sentence(dice[3] + 1 + dice[4] % 5)}", price, title.ToLowerInvariant().Replace(' ', '-'),
                             // Some are nearly gone and a few are: an empty shelf is part of a shop.
                             dice[20] % 40, dice[21] % 25, dice[22] % 12 == 0 ? 0 : dice[22] % 60);
                     }
@@ -86,7 +86,7 @@ public static class Demo
         }
     }
 
-    private static string Sentence(byte dice) => (dice % 6) switch
+    private static string Sentence(int dice) => (dice % 6) switch
     {
         0 => "Made in small batches and checked by hand.",
         1 => "A favourite that returning customers ask for by name.",
