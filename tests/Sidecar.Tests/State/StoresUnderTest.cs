@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using Dapr.Client;
 using Garnet;
 using Marketplace.Local.Redis;
@@ -12,7 +15,9 @@ namespace Marketplace.Sidecar.Tests.State;
 public sealed class StoresUnderTest : IAsyncLifetime
 {
     private readonly string redisFolder = Directory.CreateTempSubdirectory("sidecar-tests-redis-").FullName;
-    private GarnetServer? redis;
+    private GarnetServer? garnet;
+    private Process? redis;
+    private string? noRedis;
     private SidecarsUnderTest? sidecars;
     private string? noPostgres;
 
@@ -25,14 +30,17 @@ public sealed class StoresUnderTest : IAsyncLifetime
     public void Need(string store)
     {
         if (store.StartsWith("postgres", StringComparison.Ordinal) && noPostgres is not null) Assert.Skip(noPostgres);
+        if (store == "redis" && noRedis is not null) Assert.Skip(noRedis);
     }
 
     public async ValueTask InitializeAsync()
     {
-        var redisPort = Ports.Free();
-        redis = RedisCommand.Start(redisPort, redisFolder, "secret");
+        var garnetPort = Ports.Free();
+        garnet = RedisCommand.Start(garnetPort, redisFolder, "secret");
         var resources = Store("memory", "state.in-memory", "v1")
-            + Store("redis", "state.redis", "v1", ("redisHost", $"127.0.0.1:{redisPort}"), ("redisPassword", "secret"));
+            + Store("garnet", "state.redis", "v1", ("redisHost", $"127.0.0.1:{garnetPort}"), ("redisPassword", "secret"));
+        if (await StartRedisAsync() is { } redisPort)
+            resources += Store("redis", "state.redis", "v1", ("redisHost", $"127.0.0.1:{redisPort}"));
         try
         {
             var address = new NpgsqlConnectionStringBuilder(await TestDatabase.CreateAsync());
@@ -58,8 +66,44 @@ public sealed class StoresUnderTest : IAsyncLifetime
         Dapr.Dispose();
         Http.Dispose();
         if (sidecars is not null) await sidecars.DisposeAsync();
-        redis?.Dispose();
+        garnet?.Dispose();
+        if (redis is not null)
+        {
+            redis.Kill();
+            await redis.WaitForExitAsync();
+            redis.Dispose();
+        }
+
         Directory.Delete(redisFolder, recursive: true);
+    }
+
+    /// <summary>The real thing, where it is installed.</summary>
+    private async Task<int?> StartRedisAsync()
+    {
+        var server = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
+            .SelectMany(folder => (string[])[Path.Combine(folder, "redis-server"), Path.Combine(folder, "valkey-server")]).FirstOrDefault(File.Exists);
+        if (server is null)
+        {
+            noRedis = "Neither redis-server nor valkey-server is on PATH.";
+            return null;
+        }
+
+        var port = Ports.Free();
+        redis = Process.Start(new ProcessStartInfo(server, ["--port", $"{port}", "--bind", "127.0.0.1", "--save", "", "--dir", redisFolder]) { RedirectStandardOutput = true })!;
+        await Eventually.Async(async () =>
+        {
+            using var socket = new TcpClient();
+            try
+            {
+                await socket.ConnectAsync(IPAddress.Loopback, port);
+                return true;
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+        }, "Redis listens");
+        return port;
     }
 
     private static string Store(string name, string type, string version, params (string Name, string Value)[] metadata) => $"""
