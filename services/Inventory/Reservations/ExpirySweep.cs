@@ -10,6 +10,8 @@ namespace Marketplace.Inventory.Reservations;
 public sealed partial class ExpirySweep(
     ReservationStore reservations, OrderingClient ordering, TimeProvider time, IOptions<ReservationOptions> options, ILogger<ExpirySweep> log) : BackgroundService
 {
+    private const int EnoughSilence = 3;
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(options.Value.SweepEvery, time);
@@ -28,21 +30,26 @@ public sealed partial class ExpirySweep(
 
     public async Task<int> SweepAsync(CancellationToken ct)
     {
-        var freed = 0;
+        var (freed, unanswered) = (0, 0);
         foreach (var key in await reservations.ClaimExpiredAsync(ct))
         {
             switch (await ordering.NeedsStockAsync(key.OrderId, key.Attempt, ct))
             {
                 case true:
                     LogKept(key.OrderId, key.Attempt);
+                    unanswered = 0;
                     break;
                 case null:
                     LogNoAnswer(key.OrderId, key.Attempt);
+                    unanswered++;
                     break;
                 case false:
                     if (await reservations.ExpireAsync(key, ct)) freed++;
+                    unanswered = 0;
                     break;
             }
+
+            if (unanswered == EnoughSilence) break;            // ordering is away: the rest comes due again by itself
         }
 
         if (freed > 0) LogFreed(freed);

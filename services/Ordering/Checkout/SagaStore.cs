@@ -99,14 +99,26 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
         return true;
     }
 
-    /// <summary>A saga that should be there and is not: the command that starts it goes out again.</summary>
-    public async Task StartAgainAsync(Saga saga, CancellationToken ct)
+    /// <summary>
+    /// A saga that should be there and is not: the command that starts it goes out again. Not while one still waits in the lane, or a lane
+    /// that is behind would be given more of the same with every look.
+    /// </summary>
+    public async Task<bool> StartAgainAsync(Saga saga, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var tx = await connection.BeginTransactionAsync(ct);
+        await using (var waiting = new NpgsqlCommand("SELECT 1 FROM outbox WHERE lane = $1 AND aggregate_id = $2 AND sent_at IS NULL LIMIT 1", connection, tx)
+        {
+            Parameters = { new() { Value = StartSaga.Lane }, new() { Value = saga.Checkout.OrderId } },
+        })
+        {
+            if (await waiting.ExecuteScalarAsync(ct) is not null) return false;
+        }
+
         await Outbox.AddCommandAsync(tx, StartSaga.Lane, saga.Checkout.OrderId, new StartSaga(saga.Checkout.OrderId, saga.Checkout.Attempt, Retry: true), ct);
         await tx.CommitAsync(ct);
         outbox.Notify();
+        return true;
     }
 
     private static Saga ReadSaga(NpgsqlDataReader reader) => new(

@@ -35,9 +35,8 @@ public sealed partial class SagaWatch(
             var standing = await runtime.AskAsync(saga, ct);
             switch (standing.Status)
             {
-                case WorkflowRuntimeStatus.Unknown:
+                case WorkflowRuntimeStatus.Unknown when await sagas.StartAgainAsync(saga, ct):
                     LogMissing(saga.Checkout.OrderId, saga.Checkout.Attempt);
-                    await sagas.StartAgainAsync(saga, ct);
                     break;
                 case WorkflowRuntimeStatus.Completed when saga.AttemptStatus != AttemptStatus.Pending:
                     await sagas.SettleAsync(saga, ct);
@@ -48,7 +47,7 @@ public sealed partial class SagaWatch(
                 case WorkflowRuntimeStatus.Failed or WorkflowRuntimeStatus.Terminated or WorkflowRuntimeStatus.Canceled or WorkflowRuntimeStatus.Stalled:
                     await ParkAsync(saga, $"The {saga.Name} saga {standing.Status.ToString().ToLowerInvariant()}: {standing.Failure ?? "no details"}", ct);
                     break;
-                default:
+                default:                                       // under way, or its command still waits in the lane
                     if (time.GetUtcNow() - saga.StartedAt > options.StuckAfter)
                         await ParkAsync(saga, $"The {saga.Name} saga has been under way since {saga.StartedAt:O}; see its steps.", ct);
                     break;

@@ -66,8 +66,11 @@ public sealed partial class StepLog(NpgsqlDataSource database, TimeProvider time
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            Gather(batch);
-            if (batch.Count > 0) await WriteAsync(batch, CancellationToken.None);
+            for (Gather(batch); batch.Count > 0; Gather(batch))
+            {
+                await WriteAsync(batch, CancellationToken.None);
+                batch.Clear();
+            }
         }
     }
 
