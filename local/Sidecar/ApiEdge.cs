@@ -1,5 +1,3 @@
-using Marketplace.Local.Sidecar.Invocation;
-
 namespace Marketplace.Local.Sidecar;
 
 /// <summary>What surrounds every call of the API: the token, the size limit, and errors in daprd's shape.</summary>
@@ -13,7 +11,7 @@ internal static partial class ApiEdge
 
         if (http.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = sidecar.App.MaxBodyBytes;
-        return InvocationBlock.TryInvoke(http, sidecar) ?? WithErrorsAsync(http, next, sidecar);
+        return sidecar.Host.Invocation.TryInvoke(http, sidecar) ?? WithErrorsAsync(http, next, sidecar);
     }
 
     private static async Task WithErrorsAsync(HttpContext http, RequestDelegate next, SidecarInstance sidecar)

@@ -166,7 +166,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
         if (ControlPort > 0) app.MapControl(this);
         foreach (var block in blocks)
             block.Map(app);
-        app.MapFallback("{**path}", (RequestDelegate)InvocationBlock.NoTargetAsync);
+        app.MapFallback("{**path}", (RequestDelegate)Invocation.InvokeUnroutedAsync);
         return app;
     }
 

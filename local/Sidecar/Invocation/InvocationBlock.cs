@@ -31,26 +31,24 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
 
     public override void MapGrpc(DaprMethods methods) => methods.Unary<InvokeServiceRequest, InvokeResponse>("InvokeService", InvokeServiceAsync);
 
-    /// <summary>The call that a request asks for, or null when it asks for none.</summary>
-    public static Task? TryInvoke(HttpContext http, SidecarInstance caller)
+    /// <summary>The call that an address of the form <c>/v1.0/invoke/{app}/method/…</c> asks for, before any routing; null for other addresses.</summary>
+    public Task? TryInvoke(HttpContext http, SidecarInstance caller)
     {
         var target = http.Features.Get<IHttpRequestFeature>()!.RawTarget;
-        if (http.Request.Headers.TryGetValue("dapr-app-id", out var byHeader) && byHeader.Count == 1 && byHeader[0] is { Length: > 0 } named)
-            return caller.Host.Invocation.InvokeAsync(http, caller, named, target);
+        if (!target.StartsWith(Prefix, StringComparison.Ordinal)) return null;
 
-        if (target.StartsWith(Prefix, StringComparison.Ordinal))
-        {
-            var method = target.IndexOf(Method, Prefix.Length, StringComparison.Ordinal);
-            if (method > Prefix.Length && target.AsSpan(Prefix.Length, method - Prefix.Length).IndexOf('/') < 0)
-                return caller.Host.Invocation.InvokeAsync(http, caller, target[Prefix.Length..method], target[(method + Method.Length - 1)..]);
-        }
-
-        return ByBasicAuth(http) is { } user ? caller.Host.Invocation.InvokeAsync(http, caller, user, target) : null;
+        var method = target.IndexOf(Method, Prefix.Length, StringComparison.Ordinal);
+        return method > Prefix.Length && target.AsSpan(Prefix.Length, method - Prefix.Length).IndexOf('/') < 0
+            ? InvokeAsync(http, caller, ByHeader(http) ?? target[Prefix.Length..method], target[(method + Method.Length - 1)..])
+            : null;
     }
 
-    /// <summary>What no route and no target claims.</summary>
-    public static Task NoTargetAsync(HttpContext http) => DaprApiException.WriteAsync(http, StatusCodes.Status404NotFound, "ERR_DIRECT_INVOKE",
-        "failed getting app id either from the URL path or the header dapr-app-id");
+    /// <summary>What no route claims is a call if it names its target otherwise: in a header, or as the user of basic authentication.</summary>
+    public Task InvokeUnroutedAsync(HttpContext http) => http.Features.Get<SidecarInstance>() is { } caller && (ByHeader(http) ?? ByBasicAuth(http)) is { } named
+        ? InvokeAsync(http, caller, named, http.Features.Get<IHttpRequestFeature>()!.RawTarget)
+        : DaprApiException.WriteAsync(http, StatusCodes.Status404NotFound, "ERR_DIRECT_INVOKE", "failed getting app id either from the URL path or the header dapr-app-id");
+
+    private static string? ByHeader(HttpContext http) => http.Request.Headers.TryGetValue("dapr-app-id", out var values) && values is [{ Length: > 0 } named] ? named : null;
 
     private async Task InvokeAsync(HttpContext http, SidecarInstance caller, string named, string target)
     {
