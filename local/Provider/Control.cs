@@ -44,6 +44,7 @@ internal sealed class Control(Ledger ledger, Weather weather, Webhooks webhooks)
                 weather.WebhooksPaused = wish!.Paused ?? weather.WebhooksPaused;
                 weather.WebhooksDuplicated = wish.Duplicated ?? weather.WebhooksDuplicated;
                 weather.WebhooksReordered = wish.Reordered ?? weather.WebhooksReordered;
+                weather.WebhookDelayMs = wish.DelayMs is >= 0 and var delay ? delay : weather.WebhookDelayMs;
                 webhooks.Changed();
                 break;
             case ("POST", "reset"):
@@ -65,7 +66,7 @@ internal sealed class Control(Ledger ledger, Weather weather, Webhooks webhooks)
 
         await http.Response.WriteAsJsonAsync(
             new WeatherReport(weather.Outage, weather.LatencyMs, weather.ChargeThenTimeout, weather.ErrorAfter, weather.ErrorBefore,
-                new WebhookReport(weather.WebhooksPaused, weather.WebhooksDuplicated, weather.WebhooksReordered)), Json, http.RequestAborted);
+                new WebhookReport(weather.WebhooksPaused, weather.WebhooksDuplicated, weather.WebhooksReordered, weather.WebhookDelayMs)), Json, http.RequestAborted);
     }
 
     private ProviderTotals Totals()
@@ -108,13 +109,14 @@ internal sealed class Control(Ledger ledger, Weather weather, Webhooks webhooks)
         public bool? Paused { get; init; }
         public bool? Duplicated { get; init; }
         public bool? Reordered { get; init; }
+        public int? DelayMs { get; init; }
     }
 
     private sealed record WeatherReport(
         string Outage, int LatencyMs, [property: JsonPropertyName("charge-then-timeout")] int ChargeThenTimeout,
         [property: JsonPropertyName("error-after")] int ErrorAfter, [property: JsonPropertyName("error-before")] int ErrorBefore, WebhookReport Webhooks);
 
-    private sealed record WebhookReport(bool Paused, bool Duplicated, bool Reordered);
+    private sealed record WebhookReport(bool Paused, bool Duplicated, bool Reordered, int DelayMs);
 }
 
 /// <summary>What the provider took and gave back, per currency in its smallest unit.</summary>

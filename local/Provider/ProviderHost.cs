@@ -19,9 +19,10 @@ public sealed class ProviderHost : IAsyncDisposable
 
     public static async Task<ProviderHost> StartAsync(ProviderOptions options, CancellationToken ct)
     {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        builder.WebHost.ConfigureKestrel(kestrel =>
+        // Empty: no configuration of whatever folder it is started in, no logging of every call.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Local" });
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true).SetMinimumLevel(LogLevel.Warning);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 1 << 20;
@@ -53,8 +54,6 @@ public sealed class ProviderHost : IAsyncDisposable
         await app.DisposeAsync();
         ledger.Dispose();
     }
-
-    internal Task WaitForShutdownAsync(CancellationToken ct) => app.WaitForShutdownAsync(ct);
 
     private static Task OtherAsync(HttpContext http)
     {
@@ -103,6 +102,11 @@ internal sealed class FrontDesk(Ledger ledger, Shapes shapes, Api api, Weather w
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException tooLarge)
         {
             reply = Refusal(new ApiError(tooLarge.StatusCode, "invalid_request_error", tooLarge.Message));
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested || http.RequestAborted.IsCancellationRequested)
+        {
+            http.Abort();
+            return;
         }
 
         if (confirming && reply is { Status: < 500, ReplayOf: null } && weather.TakeChargeThenTimeout())

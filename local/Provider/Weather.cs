@@ -3,6 +3,7 @@ namespace Marketplace.Local.Provider;
 /// <summary>What goes wrong on purpose. Not kept over a restart.</summary>
 internal sealed class Weather
 {
+    private const int UsualWebhookDelayMs = 250;
     private int chargeThenTimeout;
     private int errorAfter;
     private int errorBefore;
@@ -11,6 +12,10 @@ internal sealed class Weather
     public string Outage { get; set; } = "off";
 
     public int LatencyMs { get; set; }
+
+    /// <summary>As at Stripe an event takes a while; without it, it would overtake nearly every reply.</summary>
+    public int WebhookDelayMs { get; set; } = UsualWebhookDelayMs;
+
     public bool WebhooksPaused { get; set; }
     public bool WebhooksDuplicated { get; set; }
     public bool WebhooksReordered { get; set; }
@@ -28,7 +33,7 @@ internal sealed class Weather
     public void Clear()
     {
         (Outage, LatencyMs) = ("off", 0);
-        (WebhooksPaused, WebhooksDuplicated, WebhooksReordered) = (false, false, false);
+        (WebhooksPaused, WebhooksDuplicated, WebhooksReordered, WebhookDelayMs) = (false, false, false, UsualWebhookDelayMs);
         (ChargeThenTimeout, ErrorAfter, ErrorBefore) = (0, 0, 0);
     }
 

@@ -49,8 +49,8 @@ internal sealed partial class Webhooks : IAsyncDisposable
                 any = true;
                 for (var copy = 0; copy < (weather.WebhooksDuplicated ? 2 : 1); copy++)
                 {
-                    var at = weather.WebhooksReordered ? time.GetUtcNow().AddMilliseconds(Random.Shared.Next(400)) : time.GetUtcNow();
-                    due.Enqueue(new Delivery(happening, 0, era), at);
+                    var delay = weather.WebhookDelayMs + (weather.WebhooksReordered ? Random.Shared.Next(400) : 0);
+                    due.Enqueue(new Delivery(happening, 0, era), time.GetUtcNow().AddMilliseconds(delay));
                 }
             }
         }

@@ -43,11 +43,11 @@ public sealed class Postman : IAsyncDisposable
 
     public void DeliverTo(HttpClient service) => payments = service;
 
-    public async Task<HttpResponseMessage> DeliverAsync(Letter letter)
+    public async Task<HttpResponseMessage> DeliverAsync(Letter letter, CancellationToken ct = default)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/webhooks/stripe") { Content = new StringContent(letter.Body, Encoding.UTF8, "application/json") };
         request.Headers.TryAddWithoutValidation("Stripe-Signature", letter.Signature);
-        return await payments!.SendAsync(request);
+        return await payments!.SendAsync(request, ct);
     }
 
     public async ValueTask DisposeAsync()
@@ -63,7 +63,7 @@ public sealed class Postman : IAsyncDisposable
         letters.Enqueue(letter);
         if (OnStrike)
             return;
-        using var reply = await DeliverAsync(letter);
+        using var reply = await DeliverAsync(letter, http.RequestAborted);
         http.Response.StatusCode = (int)reply.StatusCode;
     }
 }

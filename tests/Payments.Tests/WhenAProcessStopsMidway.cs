@@ -6,7 +6,7 @@ namespace Marketplace.Payments.Tests;
 /// <summary>The service as processes of its own, stopped and killed by signals.</summary>
 public sealed class WhenAProcessStopsMidway
 {
-    private static readonly (string, string)[] ShortLease = [("Charges:Lease", "00:00:01"), ("Charges:SettleEvery", "01:00:00"), ("Charges:AnswerWithin", "00:00:20"), ("Provider:Timeout", "00:00:10")];
+    private static readonly (string, string)[] ShortLease = [("Charges:Lease", "00:00:03"), ("Charges:SettleEvery", "01:00:00"), ("Charges:AnswerWithin", "00:00:20"), ("Provider:Timeout", "00:00:10")];
 
     [Fact]
     public async Task Stopped_past_its_lease_while_making_the_intent_it_charges_nothing_when_it_wakes()

@@ -45,7 +45,6 @@ public sealed class WhenAnOrderIsCharged
 
         var replies = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => Till.ChargeAsync(i % 2 == 0 ? till.Payments.AsNeighbour() : second.AsNeighbour(), order)));
 
-        Assert.Single(replies, reply => reply.Status == "captured");
         Assert.All(replies, reply => Assert.Contains(reply.Status, (string[])["captured", "processing"]));
         Assert.Equal("captured", (await till.ChargeToTheEndAsync(order)).Status);
         Assert.Equal((1, 2_500), ((await till.TotalsAsync()).Charges, await till.NetPenceAsync()));

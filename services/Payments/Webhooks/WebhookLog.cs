@@ -8,17 +8,22 @@ public sealed record RecordedWebhook(string EventId, string Type, Guid? OrderId,
 /// <summary>Events of the provider by their own id.</summary>
 public sealed class WebhookLog(NpgsqlDataSource database, WebhookSignal signal)
 {
+    private static readonly TimeSpan Moment = TimeSpan.FromSeconds(1);
+
     /// <summary>
-    /// A success whose attempt is captured already is news to nobody and is settled as it is written: that is nearly every one, since the reply to the charge is faster.
+    /// A success whose attempt is captured already is news to nobody and is settled as it is written: that is nearly every one, since the reply to the charge is faster. One that
+    /// overtakes the reply is given a moment, in which whoever is charging mostly learns the same from it.
     /// </summary>
     public async Task RecordOnceAsync(Notice notice, CancellationToken ct)
     {
         await using var insert = database.CreateCommand("""
-            INSERT INTO webhooks (event_id, type, order_id, attempt, intent_id, outcome)
-            SELECT $1, $2, $3, $4, $5, CASE WHEN $2 = 'payment_intent.succeeded' AND EXISTS (
-                SELECT FROM payment_attempts WHERE order_id = $3 AND attempt = $4 AND status = 'captured') THEN 'known' END
+            INSERT INTO webhooks (event_id, type, order_id, attempt, intent_id, outcome, not_before)
+            SELECT $1, $2, $3, $4, $5,
+                   CASE WHEN $2 = 'payment_intent.succeeded' AND a.status = 'captured' THEN 'known' END,
+                   now() + CASE WHEN a.status = 'charging' AND a.lease_until > now() THEN $6 ELSE interval '0' END
+            FROM (SELECT 1) one LEFT JOIN payment_attempts a ON a.order_id = $3 AND a.attempt = $4
             ON CONFLICT (event_id) DO NOTHING
-            RETURNING outcome IS NULL
+            RETURNING outcome IS NULL AND not_before <= now()
             """);
         insert.Parameters.AddRange((NpgsqlParameter[])[
             new() { Value = notice.EventId },
@@ -26,6 +31,7 @@ public sealed class WebhookLog(NpgsqlDataSource database, WebhookSignal signal)
             new() { Value = (object?)notice.OrderId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
             new() { Value = (object?)(short?)notice.Attempt ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Smallint },
             new() { Value = (object?)notice.IntentId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text },
+            new() { Value = Moment, NpgsqlDbType = NpgsqlDbType.Interval },
         ]);
         if (await insert.ExecuteScalarAsync(ct) is true)
             signal.Notify();
