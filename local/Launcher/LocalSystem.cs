@@ -174,12 +174,12 @@ public sealed class LocalSystem : IAsyncDisposable
         controlPort = ports.Take("control", 3590);
         picturesPort = ports.Take("pictures", 8191);
         pictures = await PictureServer.StartAsync(picturesPort, ct);
-        sidecars = new Part("sidecars", "sidecar host", Changed) { Port = controlPort };
+        sidecars = new Part("sidecars", "sidecar host", Changed) { Port = controlPort, Needs = [postgres!, redis!] };
         parts.Add(sidecars);
         foreach (var (name, service, _) in Instances())
         {
             var (port, http, grpc) = addresses[name];
-            parts.Add(new Part(name, "service", Changed) { AppId = service.AppId, Port = port, DaprHttpPort = http, DaprGrpcPort = grpc });
+            parts.Add(new Part(name, "service", Changed) { AppId = service.AppId, Port = port, DaprHttpPort = http, DaprGrpcPort = grpc, Needs = [postgres!, redis!] });
         }
 
         // Building and starting servers are different work: one wants the processors, the other mostly waits for the disk.

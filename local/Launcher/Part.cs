@@ -14,7 +14,7 @@ public enum PartState
 /// <summary>One process of the system, kept alive until it is told to stop.</summary>
 public sealed class Part(string name, string kind, Action changed) : IAsyncDisposable
 {
-    private static readonly TimeSpan[] BackOff = [.. new[] { 0.2, 1, 2, 5, 10, 30 }.Select(TimeSpan.FromSeconds)];
+    private static readonly TimeSpan[] BackOff = [.. new[] { 0.2, 1, 2, 5, 10 }.Select(TimeSpan.FromSeconds)];
     private readonly CancellationTokenSource stopping = new();
     private ChildSpec? spec;
     private Func<CancellationToken, Task<bool>>? isReady;
@@ -26,6 +26,10 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
     public int? Port { get; init; }
     public int? DaprHttpPort { get; init; }
     public int? DaprGrpcPort { get; init; }
+
+    /// <summary>What must be up before a restart makes sense: a service that finds no database ends again at once.</summary>
+    public IReadOnlyList<Part> Needs { get; init; } = [];
+
     public string Detail { get; private set; } = "";
     public PartState State { get; private set; } = PartState.Waiting;
     public int Restarts { get; private set; }
@@ -118,6 +122,8 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
             try
             {
                 await Task.Delay(BackOff[Math.Min(Math.Max(quickDeaths - 1, 0), BackOff.Length - 1)], stopping.Token);
+                while (Needs.Any(need => need.State is not (PartState.Ready or PartState.Elsewhere)))
+                    await Task.Delay(100, stopping.Token);
                 Child.Dispose();
                 Child = Child.Start(spec!);
                 Become(PartState.Restarting, "");
@@ -129,6 +135,10 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
             catch (OperationCanceledException)
             {
                 return;
+            }
+            catch (LaunchException)
+            {
+                // It ended, or never let us in, while we waited for it: the next turn of the loop deals with that.
             }
         }
     }

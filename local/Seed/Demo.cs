@@ -71,7 +71,8 @@ public static class Demo
                         if (dice[0] % 8 > 3)
                             continue;
                         var title = $"{Styles[style]} {thing}";
-                        var price = cheapest + (dearest - cheapest) * dice[1] / 255 / 50 * 50;
+                        // Most things cost little: the square of a fair die leans to the left.
+                        var price = cheapest + (dearest - cheapest) * dice[1] / 255 * dice[1] / 255;
                         price = price / 100 * 100 + (dice[2] % 2 == 0 ? 99 : 50);
                         dice[6] = (byte)(dice[6] & 0x0f | 0x80);
                         dice[8] = (byte)(dice[8] & 0x3f | 0x80);
