@@ -37,11 +37,12 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
         return new SidecarsUnderTest(folder, planned, await SidecarHost.StartAsync(plan));
     }
 
-    public DaprClient Client(int app = 0)
+    public DaprClient Client(int app = 0, string? apiToken = null)
     {
         var builder = new DaprClientBuilder()
             .UseHttpEndpoint($"http://127.0.0.1:{apps[app].HttpPort}")
             .UseGrpcEndpoint($"http://127.0.0.1:{apps[app].GrpcPort}");
+        if (apiToken is not null) builder.UseDaprApiToken(apiToken);
         return builder.Build();
     }
 
