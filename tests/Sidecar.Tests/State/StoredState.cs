@@ -155,6 +155,28 @@ public sealed class StoredState(StoresUnderTest stores) : IClassFixture<StoresUn
     }
 
     [Theory, MemberData(nameof(Every))]
+    public async Task A_long_transaction_is_one_too(string store)
+    {
+        stores.Need(store);
+        await stores.Dapr.SaveStateAsync(store, "long-old", "old");
+        StateTransactionRequest[] operations =
+        [
+            .. Enumerable.Range(0, 20).Select(i => new StateTransactionRequest($"long-{i}", JsonSerializer.SerializeToUtf8Bytes(new Listing("Lamp", i)), StateOperationType.Upsert)),
+            new("long-old", null, StateOperationType.Delete),
+            new("long-brief", "1"u8.ToArray(), StateOperationType.Upsert, metadata: new Dictionary<string, string> { ["ttlInSeconds"] = "1" }),
+        ];
+        await stores.Dapr.ExecuteStateTransactionAsync(store, operations);
+
+        for (var i = 0; i < 20; i++) Assert.Equal(new Listing("Lamp", i), await stores.Dapr.GetStateAsync<Listing>(store, $"long-{i}"));
+        Assert.Null(await stores.Dapr.GetStateAsync<string>(store, "long-old"));
+        await Eventually.Async(async () => (await stores.Dapr.GetStateAndETagAsync<int>(store, "long-brief")).etag.Length == 0, "the brief one expires");
+
+        // Of two writes to one key the later one stays.
+        await stores.Dapr.ExecuteStateTransactionAsync(store, [.. operations[..20], new("long-0", JsonSerializer.SerializeToUtf8Bytes(new Listing("Lamp", 99)), StateOperationType.Upsert)]);
+        Assert.Equal(99, (await stores.Dapr.GetStateAsync<Listing>(store, "long-0"))!.Minor);
+    }
+
+    [Theory, MemberData(nameof(Every))]
     public async Task Many_keys_are_read_at_once_and_missing_ones_are_named(string store)
     {
         stores.Need(store);
