@@ -84,7 +84,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
             var data = new BytesValue { Value = ByteString.CopyFromUtf8(reminder.Data?.GetRawText() ?? "") };
             return new GetActorReminderResponse
             {
-                ActorType = request.ActorType, ActorId = request.ActorId, DueTime = Rfc3339(reminder.Due), Period = Period(reminder), Ttl = reminder.TtlText, Data = Any.Pack(data),
+                ActorType = request.ActorType, ActorId = request.ActorId, DueTime = reminder.DueText, Period = Period(reminder), Ttl = reminder.TtlText, Data = Any.Pack(data),
             };
         });
         methods.Unary<RegisterActorTimerRequest, Empty>("RegisterActorTimer", (instance, request, _) =>
@@ -281,7 +281,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
         var reminder = await GetReminderAsync(SidecarInstance.Of(http), TypeOf(http), IdOf(http), http.RouteText("name"), http.RequestAborted);
         await http.Response.WriteAsJsonAsync(new
         {
-            actorID = IdOf(http), actorType = TypeOf(http), data = reminder.Data, dueTime = Rfc3339(reminder.Due), period = Period(reminder), ttl = reminder.TtlText,
+            actorID = IdOf(http), actorType = TypeOf(http), data = reminder.Data, dueTime = reminder.DueText, period = Period(reminder), ttl = reminder.TtlText,
         }, http.RequestAborted);
     }
 
@@ -381,10 +381,13 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     private static string Rfc3339(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
-    /// <summary>As Dapr gives it back: <c>@every 1h0m0s</c>.</summary>
-    private static string Period(Reminder reminder) => reminder.Period is not { } period ? ""
-        : $"@every {(period.TotalHours >= 1 ? $"{(long)period.TotalHours}h" : "")}{(period.TotalMinutes >= 1 ? $"{period.Minutes}m" : "")}"
-            + $"{(period.Seconds + period.Milliseconds / 1000.0).ToString("0.###", CultureInfo.InvariantCulture)}s";
+    /// <summary>As Dapr gives it back: the duration that was registered behind <c>@every</c>, an ISO one turned into Go's form.</summary>
+    private static string Period(Reminder reminder)
+    {
+        if (reminder.Period is not { } period) return "";
+        if (reminder.PeriodText.StartsWith("@every ", StringComparison.Ordinal)) return reminder.PeriodText;
+        return reminder.PeriodText[0] is 'R' or 'P' ? $"@every {(long)period.TotalHours}h{period.Minutes}m{period.Seconds}s" : "@every " + reminder.PeriodText;
+    }
 
     private static JsonElement Parse(ReadOnlyMemory<byte> body)
     {

@@ -28,7 +28,7 @@ internal sealed partial class Reminders(ActorDirectory directory, TimeProvider t
         var book = await BookOfAsync(instance, type).WaitAsync(ct);
         var now = time.GetUtcNow();
         var schedule = Schedule.Parse(request.DueTime, request.Period, request.Ttl, now, calendar: false);
-        var reminder = new Reminder(id, name, request.Data, request.Period ?? "", request.Ttl ?? "", schedule.Due, schedule.Period, schedule.Repetitions, schedule.Expires, request.Policy);
+        var reminder = new Reminder(id, name, request.Data, request.DueTime ?? "", request.Period ?? "", request.Ttl ?? "", schedule.Due, schedule.Period, schedule.Repetitions, schedule.Expires, request.Policy);
         if (!book.Put(reminder, request.Overwrite, out var entry))
             throw new DaprApiException(409, StatusCode.AlreadyExists, "ERR_ACTOR_REMINDER_ALREADY_EXISTS", $"reminder {name} of actor {type}/{id} already exists");
         try
@@ -297,11 +297,12 @@ internal sealed partial class Reminders(ActorDirectory directory, TimeProvider t
     }
 }
 
-/// <summary>A reminder as it stands in the store.</summary>
+/// <summary>A reminder as it stands in the store: the texts as they were registered, for who asks, and what follows from them.</summary>
 internal sealed record Reminder(
     string Id,
     string Name,
     JsonElement? Data,
+    string DueText,
     string PeriodText,
     string TtlText,
     DateTimeOffset Due,
