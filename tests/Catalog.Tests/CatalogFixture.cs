@@ -39,7 +39,13 @@ public sealed class CatalogFixture : IAsyncLifetime
 
     public static object Lamp(string title = "Brass lamp", long minor = 1299, string category = "lighting", Guid? productId = null) => new
     {
-        title, description = "It shines.", brand = "Lumo", category, price = new { minor, currency = "GBP" }, imageUrl = "https://example.com/lamp.jpg", productId,
+        title,
+        description = "It shines.",
+        brand = "Lumo",
+        category,
+        price = new { minor, currency = "GBP" },
+        imageUrl = "https://example.com/lamp.jpg",
+        productId,
     };
 
     public static async Task<Product> ListAsync(HttpClient seller, string title = "Brass lamp", long minor = 1299, string category = "lighting")

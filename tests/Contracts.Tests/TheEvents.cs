@@ -22,7 +22,9 @@ public sealed class TheEvents
     // What we write, not what we would bear to read: numbers are numbers, and whatever the record demands is there.
     private static readonly JsonSerializerOptions Strict = new(JsonSerializerDefaults.Web)
     {
-        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.Strict, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true,
+        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.Strict,
+        RespectNullableAnnotations = true,
+        RespectRequiredConstructorParameters = true,
         TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
     };
 

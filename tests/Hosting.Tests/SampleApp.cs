@@ -120,7 +120,14 @@ public sealed class SampleApp : IAsyncDisposable
     public static HttpContent Envelope(object data, string topic, Guid id) => JsonContent.Create(
         new Dictionary<string, object?>
         {
-            ["specversion"] = "1.0", ["id"] = id, ["source"] = "test", ["type"] = topic, ["topic"] = topic, ["pubsubname"] = "pubsub", ["datacontenttype"] = "application/json", ["data"] = data,
+            ["specversion"] = "1.0",
+            ["id"] = id,
+            ["source"] = "test",
+            ["type"] = topic,
+            ["topic"] = topic,
+            ["pubsubname"] = "pubsub",
+            ["datacontenttype"] = "application/json",
+            ["data"] = data,
         },
         new MediaTypeHeaderValue("application/cloudevents+json"));
 

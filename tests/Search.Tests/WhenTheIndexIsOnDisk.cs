@@ -147,7 +147,9 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
             var port = Ports.Free();
             var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Search.dll"), "--urls", $"http://127.0.0.1:{port}"])
             {
-                RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+                WorkingDirectory = folder,
                 Environment =
                 {
                     ["APP_API_TOKEN"] = "test-token", ["Search__IndexFolder"] = Path.Combine(folder, "index-folder"), ["Search__RebuildWhenEmpty"] = "false",

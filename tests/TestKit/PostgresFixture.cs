@@ -145,7 +145,9 @@ public sealed class PostgresFixture : IAsyncLifetime
         {
             using var process = Process.Start(new ProcessStartInfo(command[0], command[1..])
             {
-                RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath(),
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+                WorkingDirectory = Path.GetTempPath(),
             })!;
             var output = process.StandardOutput.ReadToEndAsync();
             var errors = process.StandardError.ReadToEndAsync();

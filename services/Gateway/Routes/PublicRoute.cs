@@ -68,6 +68,7 @@ public static class PublicRoutes
         new("search", "GET", "/api/v1/search", Access.Shared),
         new("search", "GET", "/api/v1/suggestions", Access.Shared),
         new("search", "POST", "/api/v1/operations/search/rebuild", Access.Operator),
+        new("search", "GET", "/api/v1/operations/search/rebuild", Access.Operator),
 
         new("cart", "GET", "/api/v1/cart", Access.Token),
         new("cart", "PUT", "/api/v1/cart", Access.Token),

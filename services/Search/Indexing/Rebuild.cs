@@ -17,6 +17,7 @@ public sealed record RebuildStatus(string State, int Read, int Removed, DateTime
 /// </summary>
 public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory scopes, IOptions<SearchOptions> options, TimeProvider time, ILogger<Rebuild> log) : BackgroundService
 {
+    private static readonly TimeSpan BetweenFillings = TimeSpan.FromSeconds(15);
     private readonly SemaphoreSlim wanted = new(0, 1);
     private int running;
 
@@ -41,14 +42,21 @@ public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory sco
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (options.Value.RebuildWhenEmpty && index.IsEmpty)
-            TryStart();
+        var filling = options.Value.RebuildWhenEmpty && index.IsEmpty && TryStart();
         try
         {
             while (true)
             {
                 await wanted.WaitAsync(stoppingToken);
                 await RunAsync(stoppingToken);
+                // Half full is not empty: a first filling that broke off would not be made up for by the next start.
+                while (filling && Status.State == "failed")
+                {
+                    await Task.Delay(BetweenFillings, time, stoppingToken);
+                    await RunAsync(stoppingToken);
+                }
+
+                filling = false;
                 Interlocked.Exchange(ref running, 0);
             }
         }

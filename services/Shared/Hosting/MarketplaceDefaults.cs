@@ -82,19 +82,20 @@ public static class MarketplaceDefaults
             return migrate;
 
         var ct = app.Lifetime.ApplicationStopping;
-        var address = await app.Services.GetRequiredService<DatabaseAddress>().ResolveAsync(ct);
+        var address = app.Services.GetRequiredService<DatabaseAddress>();
         if (!migrate)
         {
+            await address.ResolveAsync(ct);
             await Migrations.CheckAsync(app.Services.GetRequiredService<NpgsqlDataSource>(), self.Assembly, ct);
             return false;
         }
 
         try
         {
-            var applied = await Migrations.ApplyAsync(address, self.Assembly, ct);
+            var applied = await Migrations.ApplyAsync(await address.ResolveAsync(ct), self.Assembly, ct);
             Console.WriteLine(applied.Count == 0 ? $"{self.Database}: up to date" : $"{self.Database}: applied {string.Join(", ", applied)}");
         }
-        catch (DatabaseNotReadyException refused)
+        catch (Exception refused) when (refused is DatabaseNotReadyException or TimeoutException or NpgsqlException)
         {
             await Console.Error.WriteLineAsync($"{self.Database}: {refused.Message}");
             Environment.ExitCode = 1;

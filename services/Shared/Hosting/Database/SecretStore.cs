@@ -30,10 +30,13 @@ public sealed partial class SecretStore(DaprClient dapr, IConfiguration configur
                     return value;
                 throw new InvalidOperationException($"The secret store '{Name}' has no key '{key}'.");
             }
-            catch (DaprException failed) when (Environment.TickCount64 - started < Patience.TotalMilliseconds)
+            catch (DaprException failed)
             {
+                var reason = failed.InnerException is Grpc.Core.RpcException call ? $"{call.StatusCode}: {call.Status.Detail}" : failed.Message;
+                if (Environment.TickCount64 - started > Patience.TotalMilliseconds)
+                    throw new TimeoutException($"The sidecar's secret store '{Name}' did not give '{key}' within {Patience.TotalMinutes} minutes ({reason}).", failed);
                 if (attempt % 8 == 3)
-                    LogWaiting(Name, key, failed.InnerException is Grpc.Core.RpcException call ? $"{call.StatusCode}: {call.Status.Detail}" : failed.Message);
+                    LogWaiting(Name, key, reason);
                 await Task.Delay(delay, ct);
                 delay = delay < TimeSpan.FromSeconds(2) ? delay * 1.5 : delay;
             }
