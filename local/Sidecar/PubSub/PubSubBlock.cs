@@ -64,8 +64,10 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var listed = await DiscoverAsync(instance, ct);
         var subscriptions = Merge(instance, listed ?? []);
         await SubscribeAsync(instance, subscriptions);
+        if (listed is null) return;   // it died while it was asked, perhaps: asked again when it is back
+
         discovered[instance] = subscriptions;
-        if (listed is not null) await ForgetOthersAsync(instance.AppId);
+        await ForgetOthersAsync(instance.AppId);
     }
 
     public override Task AppLostAsync(SidecarInstance instance, CancellationToken ct)

@@ -33,6 +33,44 @@ public sealed class WhenTheSidecarHostIsKilled
     }
 
     [Fact]
+    public async Task An_event_under_retry_when_the_host_stops_in_order_comes_again()
+    {
+        var open = false;
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Volatile.Read(ref open) ? Results.Ok() : Results.StatusCode(500))
+            .WithTopic(new TopicOptions { PubsubName = "patient", Name = "order.created", DeadLetterTopic = "billing.dead" }));
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("patient", "order.created", new { i = 1 }, Ct);
+        await Eventually.Async(() => billing.Arrivals.Count >= 2, "the first tries fail");
+
+        await sidecars.DownAsync();
+        billing.Arrivals.Clear();
+        Volatile.Write(ref open, true);
+        await sidecars.UpAsync();
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "it arrives after all");
+    }
+
+    [Fact]
+    public async Task A_topic_the_app_no_longer_listens_to_is_given_up()
+    {
+        var both = true;
+        await using var billing = new ListeningApp("billing", app =>
+        {
+            app.MapPost("/orders", () => Results.Ok()).WithTopic("patient", "order.created");
+            if (both) app.MapPost("/returns", () => Results.StatusCode(500)).WithTopic("patient", "order.returned");
+        });
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        await sidecars.Client().PublishEventAsync("patient", "order.returned", new { i = 1 }, Ct);
+        await Eventually.Async(() => billing.At("/returns").Count >= 1, "the first try fails");
+
+        await sidecars.DownAsync();
+        await billing.DieAsync();
+        both = false;
+        await billing.StartAsync();
+        await sidecars.UpAsync();
+        await Eventually.Async(() => sidecars.Host.Block<Local.Sidecar.PubSub.PubSubBlock>().Waiting("patient") == 0, "what waited for it is dropped");
+    }
+
+    [Fact]
     public async Task Events_for_an_app_that_was_away_are_kept_over_the_kill()
     {
         await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok())
