@@ -9,6 +9,13 @@ public sealed class WhenProcessesAreKeptAlive : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("launcher-").FullName;
 
+    // Temporary folders are private to their maker, and as root the database belongs to somebody else.
+    public WhenProcessesAreKeptAlive()
+    {
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+    }
+
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
     [Fact]
