@@ -398,7 +398,11 @@ public sealed class LocalSystem : IAsyncDisposable
             environment[key] = value;
         if (app.AppId == "identity" && addresses.TryGetValue("gateway", out var gateway))
             environment["Discovery__PublicUrl"] = $"http://127.0.0.1:{gateway.Port}";
-        part.Start(new ChildSpec(name, app.Command, app.Folder, Data.FreshLog(name)) { Environment = environment }, token => OkAsync($"http://127.0.0.1:{port}/readyz", token));
+        part.Start(new ChildSpec(name, app.Command, app.Folder, Data.FreshLog(name)) { Environment = environment }, async token =>
+            await OkAsync($"http://127.0.0.1:{port}/readyz", token)
+
+            // What is published before the sidecar knows who listens is lost on the first start of all: ready means that it knows.
+            && await OkAsync($"http://127.0.0.1:{controlPort}/apps/{port}/introduced", token));
     }
 
     private void WriteSecrets()

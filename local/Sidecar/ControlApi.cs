@@ -14,7 +14,10 @@ internal static class ControlApi
             instance.App.HttpPort,
             instance.App.GrpcPort,
             healthy = instance.Channel.IsHealthy,
+            introduced = instance.Introduced,
         })));
+        control.MapGet("/apps/{appPort:int}/introduced", IResult (int appPort) =>
+            host.Instances.Any(instance => instance.App.AppPort == appPort && instance.Introduced) ? TypedResults.NoContent() : TypedResults.StatusCode(StatusCodes.Status503ServiceUnavailable));
 
         control.MapGet("/faults", () => TypedResults.Ok(host.Faults.All));
         control.MapPost("/faults", IResult (Fault fault) => host.Faults.TryAdd(fault, out var added) is { } refusal

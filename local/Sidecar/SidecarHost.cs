@@ -203,6 +203,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
 
     private async Task AppChangedAsync(SidecarInstance instance, bool healthy, CancellationToken ct)
     {
+        instance.Introduced = false;
         foreach (var block in blocks)
         {
             try
@@ -214,6 +215,8 @@ public sealed partial class SidecarHost : IAsyncDisposable
                 LogBlockFailed(e, instance.Id, block.GetType().Name);
             }
         }
+
+        instance.Introduced = healthy;
     }
 
     [LoggerMessage(LogLevel.Error, "{Instance}: {Block} failed when the app's health changed")]

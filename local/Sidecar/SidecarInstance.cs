@@ -27,6 +27,9 @@ public sealed class SidecarInstance(SidecarHost host, SidecarApp app, int number
     /// <summary>The API answers and the app listens (healthz).</summary>
     public bool Ready => OutboundReady && (App.AppPort is null || Channel.PortOpened);
 
+    /// <summary>The app is healthy and has been asked for all it hosts and listens to: an event published from now on reaches it.</summary>
+    public bool Introduced { get; internal set; }
+
     public static SidecarInstance Of(HttpContext http) =>
         http.Features.Get<SidecarInstance>() ?? throw new InvalidOperationException("This port belongs to no app.");
 }
