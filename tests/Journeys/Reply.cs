@@ -15,8 +15,9 @@ public sealed class Reply(HttpResponseMessage response, string text)
 
     public JsonElement Json { get; } = text.StartsWith('{') || text.StartsWith('[') ? JsonDocument.Parse(text).RootElement.Clone() : default;
 
+    /// <summary>As it was sent: the parsed form puts the words of a header into an order of its own.</summary>
     public string? Header(string name) =>
-        response.Headers.TryGetValues(name, out var values) || response.Content.Headers.TryGetValues(name, out values) ? string.Join(",", values) : null;
+        response.Headers.NonValidated.TryGetValues(name, out var values) || response.Content.Headers.NonValidated.TryGetValues(name, out values) ? string.Join(",", values) : null;
 
     public string String(string property) => Json.GetProperty(property).GetString()!;
 
