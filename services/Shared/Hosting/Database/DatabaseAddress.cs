@@ -18,8 +18,9 @@ internal sealed class DatabaseAddress(MarketplaceApp app, IConfiguration configu
         builder.UseLoggerFactory(log);
         var address = builder.ConnectionStringBuilder;
         address.ApplicationName ??= app.AppId;
-        if (!address.ContainsKey("Max Auto Prepare"))
+        if (address.MaxAutoPrepare == 0)
             address.MaxAutoPrepare = 64;                        // the same few statements over and over: parse and plan them once per connection
+        address.NoResetOnClose = true;                          // a DISCARD ALL per use of a connection, for session state that no service makes
         return builder.Build();
     }
 }
