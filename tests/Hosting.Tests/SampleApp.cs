@@ -37,6 +37,8 @@ public sealed class SampleApp : IAsyncDisposable
 
     public IServiceProvider Services => app.Services;
 
+    public Task StopAsync() => app.StopAsync();
+
     public NpgsqlDataSource Database => app.Services.GetRequiredService<NpgsqlDataSource>();
 
     public static async Task<SampleApp> StartAsync(

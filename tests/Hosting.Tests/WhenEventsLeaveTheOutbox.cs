@@ -102,6 +102,69 @@ public sealed class WhenEventsLeaveTheOutbox
     }
 
     [Fact]
+    public async Task While_one_replica_is_slow_with_a_row_the_other_passes_everything_but_what_follows_it()
+    {
+        var handled = new ConcurrentQueue<(Guid Lamp, int Number)>();
+        var release = new TaskCompletionSource();
+        var held = new TaskCompletionSource();
+        var (slow, quick) = (Guid.CreateVersion7(), Guid.CreateVersion7());
+        var connection = await TestDatabase.CreateAsync(typeof(SampleApp).Assembly);
+        await using var one = await StartWithLaneAsync(connection, HandleAsync, ("Outbox:BatchSize", "1"));
+        await one.CommandAsync("lamps", slow, 1);
+        await held.Task;
+        await using var two = await StartWithLaneAsync(connection, HandleAsync, ("Outbox:BatchSize", "1"));
+
+        await two.CommandAsync("lamps", slow, 2);
+        await two.CommandAsync("lamps", quick, 1);
+        await two.CommandAsync("lamps", quick, 2);
+        await Eventually.Async(() => handled.Count == 2, "the other aggregate passes");
+        Assert.Equal([(quick, 1), (quick, 2)], handled);
+
+        release.SetResult();
+        await Eventually.Async(() => handled.Count == 4, "the slow one goes on");
+        Assert.Equal([1, 2], handled.Where(row => row.Lamp == slow).Select(row => row.Number));
+
+        async Task HandleAsync(OutboxMessage message)
+        {
+            if (message.AggregateId == slow && message.Read<int>() == 1)
+            {
+                held.TrySetResult();
+                await release.Task;
+            }
+
+            handled.Enqueue((message.AggregateId, message.Read<int>()));
+        }
+    }
+
+    [Fact]
+    public async Task A_relay_that_loses_its_database_connection_sends_again_and_in_order()
+    {
+        var handled = new ConcurrentQueue<int>();
+        var cut = false;
+        var lamp = Guid.CreateVersion7();
+        var connection = await TestDatabase.CreateAsync(typeof(SampleApp).Assembly);
+        await using var bystander = Npgsql.NpgsqlDataSource.Create(connection);
+        await using var app = await StartWithLaneAsync(connection, async message =>
+        {
+            handled.Enqueue(message.Read<int>());
+            if (message.Read<int>() == 2 && !cut)
+            {
+                cut = true;                                     // between the effect and the mark
+                await using var kill = bystander.CreateCommand("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'");
+                await kill.ExecuteNonQueryAsync();
+            }
+        });
+
+        foreach (var number in new[] { 1, 2, 3 })
+            await app.CommandAsync("lamps", lamp, number);
+
+        await Eventually.Async(async () => await app.ScalarAsync<long>("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0, "everything is marked in the end");
+        Assert.True(cut);
+        Assert.Equal([1, 2, 3], handled.Distinct());
+        Assert.Equal(3, handled.Last());
+    }
+
+    [Fact]
     public async Task A_row_that_fails_holds_back_its_own_aggregate_only()
     {
         var handled = new ConcurrentQueue<(Guid Lamp, int Number)>();

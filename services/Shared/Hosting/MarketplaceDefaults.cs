@@ -45,8 +45,10 @@ public static class MarketplaceDefaults
 
         services.AddHttpClient(SigningKeys.HttpClientName, (provider, client) =>
         {
-            client.BaseAddress = new Uri(Sidecar.HttpAddress(provider.GetRequiredService<IConfiguration>()) + "/");
+            var configuration = provider.GetRequiredService<IConfiguration>();
+            client.BaseAddress = new Uri(Sidecar.HttpAddress(configuration) + "/");
             client.Timeout = TimeSpan.FromSeconds(5);
+            Sidecar.AddToken(client, configuration);
         }).RemoveAllLoggers();
         services.AddSingleton<SigningKeys>();
         services.AddSingleton<TokenCheck>();
