@@ -31,6 +31,13 @@ internal sealed partial class OutboxRelay(
     ILogger<OutboxRelay> log) : BackgroundService
 {
     private static readonly ActivitySource Activities = new("Marketplace.Outbox");
+    private const int RowsPerAggregate = 20;
+
+    /// <summary>
+    /// Between two looks while events keep coming. The first after a silence goes out at once; of a stream, those of a breath share one claim,
+    /// one mark and one commit, which cost more than sending them.
+    /// </summary>
+    private static readonly TimeSpan Breath = TimeSpan.FromMilliseconds(15);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongestBackOff = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LastDrain = TimeSpan.FromSeconds(5);
@@ -54,7 +61,7 @@ internal sealed partial class OutboxRelay(
         var pause = TimeSpan.Zero;
         while (!stopping.IsCancellationRequested)
         {
-            var (woken, hinted) = (signal.Next, hints.Next);
+            var (woken, hinted, began) = (signal.Next, hints.Next, Environment.TickCount64);
             var batch = await TrySendBatchAsync(lane, hints, health, stopping);
             if (batch == Batch.Blocked)
             {
@@ -64,10 +71,12 @@ internal sealed partial class OutboxRelay(
             }
 
             pause = TimeSpan.Zero;
-            if (batch == Batch.Sent)
-                continue;                                       // more may have come meanwhile
+            if (batch == Batch.SentAndMore)
+                continue;
 
             await WaitAsync(woken, hinted, hints, stopping);
+            if (batch == Batch.Sent && Breath.TotalMilliseconds - (Environment.TickCount64 - began) is > 0 and var rest)
+                await SleepAsync(TimeSpan.FromMilliseconds(rest), stopping);
         }
 
         await DrainAsync(lane, hints, health);
@@ -91,7 +100,7 @@ internal sealed partial class OutboxRelay(
     {
         // What the last requests committed should not wait for the next start. Bounded: a sidecar that is gone too ends it at once.
         using var deadline = new CancellationTokenSource(LastDrain);
-        while (!deadline.IsCancellationRequested && await TrySendBatchAsync(lane, hints, health, deadline.Token) == Batch.Sent)
+        while (!deadline.IsCancellationRequested && await TrySendBatchAsync(lane, hints, health, deadline.Token) is Batch.Sent or Batch.SentAndMore)
         {
         }
     }
@@ -132,7 +141,11 @@ internal sealed partial class OutboxRelay(
         // From here not to be interrupted by a stop: what was sent should be marked.
         await MarkAsync(connection, tx, results);
         await tx.CommitAsync(CancellationToken.None);
-        return results.Sent.Count > 0 ? Batch.Sent : Batch.Empty;
+        if (results.Sent.Count == 0)
+            return Batch.Empty;
+        return claimed.Count >= options.BatchSize || claimed.GroupBy(message => message.AggregateId).Any(aggregate => aggregate.Count() >= RowsPerAggregate)
+            ? Batch.SentAndMore
+            : Batch.Sent;
     }
 
     private async Task<List<OutboxMessage>> ClaimAsync(NpgsqlConnection connection, NpgsqlTransaction tx, string lane, CancellationToken ct)
@@ -142,9 +155,13 @@ internal sealed partial class OutboxRelay(
             BatchCommands =
             {
                 // A lost mark means one more delivery, which everybody bears: no need to wait for the disk. And a relay that hangs
-                // (SIGSTOP, a dead network) gives its rows back.
-                new("SELECT set_config('synchronous_commit', 'off', true), set_config('idle_in_transaction_session_timeout', '60s', true)"),
+                // (SIGSTOP, a dead network) gives its rows back. The plan is kept for the connection's life and is often made when the
+                // table is nearly empty: it must not be the one that reads all of it.
                 new("""
+                    SELECT set_config('synchronous_commit', 'off', true), set_config('idle_in_transaction_session_timeout', '60s', true),
+                           set_config('enable_seqscan', 'off', true)
+                    """),
+                new($"""
                     WITH heads AS MATERIALIZED (
                         SELECT head.position, head.aggregate_id FROM outbox AS head
                         WHERE head.lane = $1 AND head.sent_at IS NULL AND head.parked_at IS NULL
@@ -161,7 +178,7 @@ internal sealed partial class OutboxRelay(
                         SELECT position, event_id, topic, aggregate_id, payload, attempts, created_at, trace_parent FROM outbox
                         WHERE lane = $1 AND aggregate_id = heads.aggregate_id AND position >= heads.position AND sent_at IS NULL
                         ORDER BY position
-                        LIMIT 20) AS row
+                        LIMIT {RowsPerAggregate}) AS row
                     ORDER BY row.position
                     """)
                 { Parameters = { new() { Value = lane }, new() { Value = options.BatchSize } } },
@@ -287,6 +304,11 @@ internal sealed partial class OutboxRelay(
     {
         Empty,
         Sent,
+
+        /// <summary>The claim stopped at its limits.</summary>
+        SentAndMore,
+
+        /// <summary>Nothing gets through.</summary>
         Blocked,
     }
 
