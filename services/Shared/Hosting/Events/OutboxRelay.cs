@@ -31,7 +31,7 @@ internal sealed partial class OutboxRelay(
     ILogger<OutboxRelay> log) : BackgroundService
 {
     private static readonly ActivitySource Activities = new("Marketplace.Outbox");
-    private const int RowsPerAggregate = 20;
+    private const int RowsPerAggregate = 50;
 
     /// <summary>
     /// Between two looks while events keep coming. The first after a silence goes out at once; of a stream, those of a breath share one claim,
@@ -166,10 +166,10 @@ internal sealed partial class OutboxRelay(
                         SELECT head.position, head.aggregate_id FROM outbox AS head
                         WHERE head.lane = $1 AND head.sent_at IS NULL AND head.parked_at IS NULL
                           AND (head.not_before IS NULL OR head.not_before <= now())
-                          AND NOT EXISTS (
-                              SELECT FROM outbox AS earlier
-                              WHERE earlier.lane = $1 AND earlier.aggregate_id = head.aggregate_id
-                                AND earlier.position < head.position AND earlier.sent_at IS NULL)
+                          AND head.position = (                       -- one probe of the index each; NOT EXISTS becomes a join with all that waits
+                              SELECT first.position FROM outbox AS first
+                              WHERE first.lane = $1 AND first.aggregate_id = head.aggregate_id AND first.sent_at IS NULL
+                              ORDER BY first.position LIMIT 1)
                         ORDER BY head.position
                         LIMIT $2
                         FOR UPDATE SKIP LOCKED)
