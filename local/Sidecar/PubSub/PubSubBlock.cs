@@ -20,9 +20,12 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     private readonly ConcurrentDictionary<string, Broker> brokers = new();
     private readonly ConcurrentDictionary<(SidecarInstance, string PubSub), TopicScopes> scopes = new();
     private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Subscription>> discovered = new();
+    private FileStream? owned;
 
     public override Task StartAsync(CancellationToken ct)
     {
+        var journals = Path.Combine(Host.Plan.DataFolder, "journal");
+        if (Host.Instances.Any(instance => instance.Components.PubSubs.Count > 0)) owned = Own(journals);
         foreach (var instance in Host.Instances)
             foreach (var component in instance.Components.PubSubs.Values)
             {
@@ -30,8 +33,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
                     throw component.Manifest.Place.Error("spec.type", $"{component.Type} is not served by the local sidecar host; use pubsub.in-memory or a real daprd");
                 scopes[(instance, component.Name)] = new TopicScopes(component, instance.AppId);
                 if (brokers.ContainsKey(component.Name)) continue;
-                var folder = Path.Combine(Host.Plan.DataFolder, "journal", component.Name);
-                brokers[component.Name] = new Broker(component.Name, folder, ConcurrencyOf(component), Host.Faults, Host.Time, Host.Loggers);
+                brokers[component.Name] = new Broker(component.Name, Path.Combine(journals, component.Name), ConcurrencyOf(component), Host.Faults, Host.Time, Host.Loggers);
             }
         return Task.CompletedTask;
     }
@@ -55,6 +57,12 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     public override async Task AppReadyAsync(SidecarInstance instance, CancellationToken ct)
     {
         if (instance.Components.PubSubs.Count == 0) return;
+        if (instance.App.AppProtocol is "grpc" or "grpcs")
+        {
+            LogNoGrpc(instance.Id);
+            return;
+        }
+
         if (discovered.TryGetValue(instance, out var known))
         {
             await SubscribeAsync(instance, known);
@@ -98,6 +106,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     public override async ValueTask DisposeAsync()
     {
         foreach (var broker in brokers.Values) await broker.DisposeAsync();
+        if (owned is not null) await owned.DisposeAsync();
         await base.DisposeAsync();
     }
 
@@ -250,6 +259,20 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         return joined;
     }
 
+    /// <summary>Two hosts on one journal would each deliver and delete what the other needs. The system lets go of the file when a host dies.</summary>
+    private static FileStream Own(string journals)
+    {
+        Directory.CreateDirectory(journals);
+        try
+        {
+            return new FileStream(Path.Combine(journals, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new IOException($"{journals} is in use by another sidecar host.", e);
+        }
+    }
+
     private async Task SubscribeAsync(SidecarInstance instance, IReadOnlyList<Subscription> subscriptions)
     {
         foreach (var subscription in subscriptions)
@@ -352,6 +375,9 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         component.Get("concurrency") is not { Length: > 0 } text ? DefaultConcurrency
         : int.TryParse(text, out var number) && number > 0 ? number
         : throw component.Manifest.Place.Error("metadata.concurrency", $"'{text}' is not a positive number");
+
+    [LoggerMessage(LogLevel.Warning, "{Instance}: events reach apps over HTTP only here; this one speaks gRPC and receives none")]
+    private partial void LogNoGrpc(string instance);
 
     [LoggerMessage(LogLevel.Error, "{Instance}: the app's list of subscriptions cannot be used, it receives no events: {Reason}")]
     private partial void LogNoList(string instance, string reason);

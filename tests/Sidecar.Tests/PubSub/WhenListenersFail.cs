@@ -177,7 +177,7 @@ public sealed class WhenListenersFail
         await using var sidecars = await Broadcast.StartAsync(billing);
         var shop = sidecars.Client();
         await shop.PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
-        await Eventually.Async(() => billing.Arrivals.Count == 1, "the app is listening");
+        await Eventually.Async(() => billing.Arrivals.Count == 1 && Waiting(sidecars, "plain") == 0, "the app is listening");
 
         await billing.DieAsync();
         for (var i = 1; i <= 20; i++) await shop.PublishEventAsync("plain", "order.created", new { i }, Ct);

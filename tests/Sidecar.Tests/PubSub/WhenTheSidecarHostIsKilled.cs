@@ -1,4 +1,5 @@
 using Dapr;
+using Marketplace.Local.Sidecar;
 using Marketplace.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -50,6 +51,15 @@ public sealed class WhenTheSidecarHostIsKilled
     }
 
     [Fact]
+    public async Task A_second_host_keeps_its_hands_off_the_journal()
+    {
+        await using var sidecars = await Broadcast.StartAsync();
+        var second = sidecars.Plan with { ControlPort = 0, Apps = [.. sidecars.Plan.Apps.Select(app => app with { HttpPort = Ports.Free(), GrpcPort = Ports.Free() })] };
+        var refused = await Assert.ThrowsAsync<IOException>(() => SidecarHost.StartAsync(second, ct: Ct));
+        Assert.Contains("in use by another sidecar host", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_topic_the_app_no_longer_listens_to_is_given_up()
     {
         var both = true;
@@ -87,7 +97,7 @@ public sealed class WhenTheSidecarHostIsKilled
         await shop.PublishEventAsync("pubsub", "order.created", new { i = 11 }, Ct);
         await billing.StartAsync();
 
-        await Eventually.Async(() => billing.Arrivals.Count == 12, "everything arrives", TimeSpan.FromSeconds(20));
-        Assert.Equal(Enumerable.Range(0, 12), billing.Arrivals.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Order());
+        // The first one may come twice: the app went away while it was still answering it.
+        await Eventually.Async(() => billing.Arrivals.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Distinct().Count() == 12, "everything arrives", TimeSpan.FromSeconds(20));
     }
 }
