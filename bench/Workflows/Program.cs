@@ -4,16 +4,22 @@ using Npgsql;
 using Spectre.Console;
 
 // Five-activity workflows through worker, sidecar host and PostgreSQL, beside the floor: the commits alone.
+// --quick: small numbers, to see that it runs. --store postgresql|memory: only that store, without the floor.
 var quick = args.Contains("--quick");
+var only = args.SkipWhile(arg => arg != "--store").ElementAtOrDefault(1);
 await using var bed = await Bed.StartAsync();
 var table = new Table().Title("a workflow of five activities: started, run, its end awaited").RoundedBorder();
-foreach (var column in (string[])["what", "runs", "median ms", "p95 ms", "a second", "CPU ms each: PostgreSQL", "host", "worker + client"])
+foreach (var column in (string[])["what", "runs", "median ms", "p95 ms", "a second", "CPU ms: pg", "host", "worker"])
     table.AddColumn(new TableColumn(column).RightAligned());
 table.Columns[0].LeftAligned();
 
-Add(await Floor.OneAfterAnotherAsync(bed.Database, quick ? 50 : 300));
-Add(await Floor.TogetherAsync(bed.Database, quick ? 2_000 : 20_000));
-foreach (var inMemory in (bool[])[false, true])
+if (only is null)
+{
+    Add(await Floor.OneAfterAnotherAsync(bed.Database, quick ? 50 : 300));
+    Add(await Floor.TogetherAsync(bed.Database, quick ? 2_000 : 20_000));
+}
+
+foreach (var inMemory in only switch { null => (bool[])[false, true], "memory" => [true], _ => [false] })
 {
     await bed.UseAsync(inMemory);
     var store = inMemory ? "memory" : "PostgreSQL";
