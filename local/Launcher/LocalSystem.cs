@@ -372,7 +372,7 @@ public sealed class LocalSystem : IAsyncDisposable
         sidecars!.Start(
             new ChildSpec("sidecars", [.. Self("sidecars"), "--plan", Data.Plan], Data.Root, Data.FreshLog("sidecars"))
             {
-                Environment = new Dictionary<string, string?> { ["MARKETPLACE_SECRETS"] = Data.Secrets, ["APP_API_TOKEN"] = keys.AppToken, ["DOTNET_gcServer"] = "0", ["DOTNET_GCConserveMemory"] = "3" },
+                Environment = new Dictionary<string, string?> { ["MARKETPLACE_SECRETS"] = Data.Secrets, ["APP_API_TOKEN"] = keys.AppToken },
             },
             token => OkAsync($"http://127.0.0.1:{controlPort}/livez", token));
     }
@@ -442,7 +442,7 @@ public sealed class LocalSystem : IAsyncDisposable
         }
     }
 
-    /// <summary>Another verb of this program, as a process of its own.</summary>
+    /// <summary>Another verb of this program, as a process of its own; its runtime is tuned as those of the services in dapr.yaml are.</summary>
     private static string[] Self(string verb) => ["dotnet", Path.Combine(AppContext.BaseDirectory, "Local.dll"), verb];
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
