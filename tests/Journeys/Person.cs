@@ -16,7 +16,7 @@ public sealed class Person(HttpClient gateway, JsonElement? session)
 
     public async Task<Reply> SendAsync(HttpMethod method, string path, object? body = null, string? idempotencyKey = null, params (string Name, string Value)[] headers)
     {
-        using var request = new HttpRequestMessage(method, path);
+        using var request = new HttpRequestMessage(method, gateway.BaseAddress!.GetLeftPart(UriPartial.Authority) + path);   // joined as text: "//internal" is a path here, not a host
         if (Token is not null) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Token);
         if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
         foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);

@@ -30,7 +30,7 @@ public sealed class WhenTheInputIsBad(Market market)
         var title = $"Absurd {Guid.NewGuid():N}";
         (await market.Seller.PostAsync("/api/v1/products", new { title, description = "x", brand = "x", category = "gifts", price = new { minor, currency = "GBP" } }))
             .ExpectProblem(HttpStatusCode.UnprocessableEntity, "price");
-        Assert.Empty(await market.SqlAsync<Guid>("catalog", "SELECT product_id FROM products WHERE title = $1", title));
+        Assert.Empty(await market.SqlAsync<Guid>("catalog", "SELECT product_id FROM listings WHERE title = $1", title));
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public sealed class WhenTheInputIsBad(Market market)
     }
 
     [Theory]
-    [InlineData("'; DROP TABLE products; --")]
+    [InlineData("'; DROP TABLE listings; --")]
     [InlineData("\" OR 1=1 --")]
     [InlineData("title:* AND (")]
     [InlineData("<script>alert(1)</script>")]
@@ -73,7 +73,7 @@ public sealed class WhenTheInputIsBad(Market market)
     {
         (await market.Nobody.GetAsync($"/api/v1/search?q={Uri.EscapeDataString(q)}")).Expect(HttpStatusCode.OK);
         (await market.Nobody.GetAsync($"/api/v1/suggestions?q={Uri.EscapeDataString(q)}")).Expect(HttpStatusCode.OK);
-        Assert.True((await market.SqlAsync<long>("catalog", "SELECT count(*) FROM products"))[0] > 0);
+        Assert.True((await market.SqlAsync<long>("catalog", "SELECT count(*) FROM listings"))[0] > 0);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class WhenTheInputIsBad(Market market)
     [InlineData("GET", "/nowhere", HttpStatusCode.NotFound)]
     [InlineData("GET", "/api/v1/nowhere", HttpStatusCode.NotFound)]
     [InlineData("GET", "/api/v1/orders", HttpStatusCode.Unauthorized)]
-    [InlineData("GET", "/api/v1/orders/not-an-id", HttpStatusCode.Unauthorized)]
+    [InlineData("GET", "/api/v1/orders/not-an-id", HttpStatusCode.Unauthorized, HttpStatusCode.NotFound)]
     [InlineData("PATCH", "/api/v1/cart", HttpStatusCode.Unauthorized, HttpStatusCode.MethodNotAllowed, HttpStatusCode.NotFound)]
     public async Task Every_error_is_a_problem_document(string method, string path, params HttpStatusCode[] allowed)
     {
