@@ -68,6 +68,7 @@ public sealed class WhenAShopperSavesACard
     [Theory]
     [InlineData("4242424242424242", "Card numbers")]
     [InlineData("4242-4242-4242-4242", "Card numbers")]
+    [InlineData("tok_4000000000000002", "Card numbers")]
     [InlineData("visa", "token")]
     [InlineData("", "providerToken")]
     [InlineData("pm_card_chargeDeclined", "payment-method-refused")]

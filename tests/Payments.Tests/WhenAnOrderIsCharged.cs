@@ -144,6 +144,7 @@ public sealed class WhenAnOrderIsCharged
     [Theory]
     [InlineData("4242 4242 4242 4242")]
     [InlineData("4000000000000002")]
+    [InlineData("pm_4242424242424242")]
     [InlineData("pm_nobody_knows")]
     [InlineData("robert'); DROP TABLE payment_attempts;--")]
     [InlineData(null)]

@@ -15,14 +15,17 @@ public sealed class WhenTheStateStoreIsThere
     {
         await using var store = await StateStore.StartAsync();
         await using var till = await Till.OpenAsync(store.Setting);
-        await till.ProviderAsync("latency", new { ms = 300 });
+        await till.ChargeAsync(A.ChargeOf(1_000));                    // the first one pays for every connection
+        await till.ProviderAsync("latency", new { ms = 60_000 });
         var order = A.ChargeOf(1_000);
 
         var charging = till.ChargeAsync(order);
         await Eventually.Async(async () => (await store.ReadAsync(order.OrderId)).Status == "processing", "the charge is under way");
         Assert.NotNull((await store.ReadAsync(order.OrderId)).Expires);
 
-        Assert.Equal("captured", (await charging).Status);
+        await till.ProviderAsync("latency", new { ms = 0 });
+        await charging;
+        Assert.Equal("captured", (await till.ChargeToTheEndAsync(order)).Status);
         Assert.Equal(("captured", null), await store.ReadAsync(order.OrderId));
 
         await till.RefundAsync(order);

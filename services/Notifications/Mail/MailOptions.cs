@@ -15,6 +15,8 @@ public sealed class MailOptions
     [Range(1, 1000)]
     public int BatchSize { get; set; } = 40;
 
+    public TimeSpan SendTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>A claim is another's again after this; longer than a batch takes.</summary>
     public TimeSpan Claim { get; set; } = TimeSpan.FromMinutes(2);
 

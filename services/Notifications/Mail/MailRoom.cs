@@ -46,9 +46,9 @@ public sealed partial class MailRoom(MessageStore messages, IMailExit exit, Mail
                     await exit.SendAsync(new OutgoingMail(mail.Recipient, mail.Subject, Message.Html(mail.Subject, mail.Text)), stop);
                     sent.Add(mail.MessageId);
                 }
-                catch (MailRefusedException refused)
+                catch (Exception refused) when (refused is not NpgsqlException && !stop.IsCancellationRequested)
                 {
-                    await PutBackAsync(mail, refused.Message);
+                    await PutBackAsync(mail, refused.Message);       // whatever is wrong with one mail, the others go
                 }
             });
         }

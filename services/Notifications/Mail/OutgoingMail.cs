@@ -31,9 +31,15 @@ public sealed class MailBinding(DaprClient dapr, IOptions<MailOptions> options) 
         request.Metadata["emailTo"] = mail.To;
         request.Metadata["subject"] = mail.Subject;
         request.Metadata["priority"] = "3";
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(options.Value.SendTimeout);
         try
         {
-            await dapr.InvokeBindingAsync(request, ct);
+            await dapr.InvokeBindingAsync(request, limit.Token);
+        }
+        catch (OperationCanceledException slow) when (!ct.IsCancellationRequested)
+        {
+            throw new MailRefusedException("The mail binding did not answer in time.", slow);
         }
         catch (DaprException failed)
         {

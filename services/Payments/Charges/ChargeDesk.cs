@@ -89,6 +89,14 @@ public sealed partial class ChargeDesk(
                 return await RefuseAsync(mine, why, closeIntent: false, noted);
             intentId = made.IntentId!;
         }
+        catch (ProviderFaultException fault) when (fault.UnderWay)
+        {
+            // Whoever had the attempt before us still waits for this very call; what it makes is ours to use in a moment.
+            LogFault(mine.OrderId, mine.Attempt, fault.Message);
+            await noted;
+            await attempts.ReleaseAsync(mine, CancellationToken.None);
+            return ChargeReply.Processing(mine.PaymentId);
+        }
         catch (ProviderFaultException fault)
         {
             // An intent may exist there, but nothing can be taken by it: its id is in no row, so nobody will ever confirm it.

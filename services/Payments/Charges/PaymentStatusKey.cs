@@ -12,6 +12,7 @@ namespace Marketplace.Payments.Charges;
 public sealed partial class PaymentStatusKey(DaprClient dapr, IOptions<ChargeOptions> options, ILogger<PaymentStatusKey> log)
 {
     public const string Store = "payment-status";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
     private const string Processing = "processing";
     private const string CapturedStatus = "captured";
 
@@ -23,17 +24,8 @@ public sealed partial class PaymentStatusKey(DaprClient dapr, IOptions<ChargeOpt
         SaveAsync(orderId, new Entry(CapturedStatus, attempt, paymentId), -1, ct);
 
     /// <summary>After a definite no, and after an undo.</summary>
-    public async Task ForgetAsync(Guid orderId, CancellationToken ct)
-    {
-        try
-        {
-            await dapr.DeleteStateAsync(Store, KeyOf(orderId), cancellationToken: ct);
-        }
-        catch (DaprException away)
-        {
-            LogAway(orderId, Reason(away));
-        }
-    }
+    public Task ForgetAsync(Guid orderId, CancellationToken ct) =>
+        TryAsync(orderId, limit => dapr.DeleteStateAsync(Store, KeyOf(orderId), cancellationToken: limit), ct);
 
     /// <summary>The stored answer for a captured attempt.</summary>
     public async Task<ChargeReply?> CapturedAnswerAsync(Guid orderId, int attempt, CancellationToken ct) =>
@@ -41,15 +33,26 @@ public sealed partial class PaymentStatusKey(DaprClient dapr, IOptions<ChargeOpt
             ? ChargeReply.Captured(paymentId)
             : null;
 
-    private async Task SaveAsync(Guid orderId, Entry entry, int ttlInSeconds, CancellationToken ct)
+    private Task SaveAsync(Guid orderId, Entry entry, int ttlInSeconds, CancellationToken ct) => TryAsync(
+        orderId,
+        limit => dapr.SaveStateAsync(Store, KeyOf(orderId), entry, metadata: new Dictionary<string, string> { ["ttlInSeconds"] = $"{ttlInSeconds}" }, cancellationToken: limit),
+        ct);
+
+    private async Task TryAsync(Guid orderId, Func<CancellationToken, Task> call, CancellationToken ct)
     {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(Patience);
         try
         {
-            await dapr.SaveStateAsync(Store, KeyOf(orderId), entry, metadata: new Dictionary<string, string> { ["ttlInSeconds"] = $"{ttlInSeconds}" }, cancellationToken: ct);
+            await call(limit.Token);
         }
         catch (DaprException away)
         {
             LogAway(orderId, Reason(away));
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            LogAway(orderId, "no answer in time");
         }
     }
 

@@ -47,6 +47,10 @@ public sealed partial class UnfinishedPayments(
         {
             LogLater(mine.OrderId, mine.Attempt, fault.Message);     // the lease we hold is the pause before the next try
         }
+        catch (Exception fault) when (fault is not NpgsqlException)
+        {
+            LogStuck(mine.OrderId, mine.Attempt, fault);             // one attempt nobody can settle must not keep the others from it
+        }
     }
 
     // Refused here because the provider was away. Should it turn out to have been confirmed after all, the money goes back.
@@ -60,6 +64,9 @@ public sealed partial class UnfinishedPayments(
 
     [LoggerMessage(LogLevel.Warning, "Order {OrderId} attempt {Attempt} cannot be settled yet: {Fault}")]
     private partial void LogLater(Guid orderId, int attempt, string fault);
+
+    [LoggerMessage(LogLevel.Error, "Order {OrderId} attempt {Attempt} cannot be settled")]
+    private partial void LogStuck(Guid orderId, int attempt, Exception fault);
 
     [LoggerMessage(LogLevel.Warning, "Unfinished payments cannot be looked up: {Reason}")]
     private partial void LogDatabaseAway(string reason);

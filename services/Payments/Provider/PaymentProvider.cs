@@ -34,6 +34,9 @@ public sealed record SavedCard(string ProviderMethod, string Brand, string Last4
 public sealed class ProviderFaultException(string message, bool reached, Exception? inner = null) : Exception(message, inner)
 {
     public bool Reached => reached;
+
+    /// <summary>The very same call is under way, by somebody who began it before us.</summary>
+    public bool UnderWay { get; init; }
 }
 
 /// <summary>
@@ -217,7 +220,10 @@ public sealed class PaymentProvider
         {
             // A reply that is none of the answers above: 5xx, 429, 409, a wrong key of ours. No effect is certain only below 500.
             var reached = (int)failed.HttpStatusCode is < 400 or >= 500 || failed.HttpStatusCode == HttpStatusCode.Conflict;
-            throw new ProviderFaultException($"The provider answered {(int)failed.HttpStatusCode} {failed.StripeError?.Type} {failed.StripeError?.Code}.", reached, failed);
+            throw new ProviderFaultException($"The provider answered {(int)failed.HttpStatusCode} {failed.StripeError?.Type} {failed.StripeError?.Code}.", reached, failed)
+            {
+                UnderWay = failed.HttpStatusCode == HttpStatusCode.Conflict,
+            };
         }
     }
 }

@@ -1,6 +1,7 @@
 using Marketplace.Payments.Charges;
 using Marketplace.Payments.Provider;
 using Marketplace.Payments.Refunds;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace Marketplace.Payments.Webhooks;
@@ -10,7 +11,8 @@ namespace Marketplace.Payments.Webhooks;
 /// come to the same.
 /// </summary>
 public sealed partial class WebhookWorker(
-    WebhookLog webhooks, WebhookSignal signal, AttemptStore attempts, ChargeDesk desk, UndoDesk undo, PaymentProvider provider, TimeProvider time, ILogger<WebhookWorker> log)
+    WebhookLog webhooks, WebhookSignal signal, AttemptStore attempts, ChargeDesk desk, UndoDesk undo, PaymentProvider provider,
+    IOptions<ChargeOptions> options, TimeProvider time, ILogger<WebhookWorker> log)
     : BackgroundService
 {
     private const int AtOnce = 16;
@@ -50,6 +52,10 @@ public sealed partial class WebhookWorker(
         {
             LogLater(webhook.EventId, webhook.Type, fault.Message);
         }
+        catch (Exception fault) when (fault is not NpgsqlException && !ct.IsCancellationRequested)
+        {
+            LogStuck(webhook.EventId, webhook.Type, webhook.Tries, fault);   // it comes again ever more rarely, and keeps no other from being acted on
+        }
     }
 
     /// <summary>Null: not to be settled yet, look again later.</summary>
@@ -66,7 +72,7 @@ public sealed partial class WebhookWorker(
                 if (await desk.LearnAsync(row) && row.IntentId is not null)
                     return "settled";
                 // Somebody is at it and will learn it from the reply; when nobody is, this is where it goes on.
-                if (!row.LeaseIsLive && await attempts.TakeOverAsync(orderId, attempt, TimeSpan.FromSeconds(30), ct) is { } mine)
+                if (!row.LeaseIsLive && await attempts.TakeOverAsync(orderId, attempt, options.Value.Lease, ct) is { } mine)
                     await desk.ResumeAsync(mine);
                 return null;
             case "payment_intent.succeeded" when row.Status is AttemptStatus.Cancelled or AttemptStatus.Refused && row.IntentId is not null:
@@ -83,6 +89,9 @@ public sealed partial class WebhookWorker(
 
     [LoggerMessage(LogLevel.Warning, "Webhook {EventId} ({Type}) cannot be settled yet: {Fault}")]
     private partial void LogLater(string eventId, string type, string fault);
+
+    [LoggerMessage(LogLevel.Error, "Webhook {EventId} ({Type}) cannot be settled (try {Try})")]
+    private partial void LogStuck(string eventId, string type, int @try, Exception fault);
 
     [LoggerMessage(LogLevel.Warning, "Webhooks cannot be looked up: {Reason}")]
     private partial void LogDatabaseAway(string reason);
