@@ -56,7 +56,8 @@ public sealed class SampleApp : IAsyncDisposable
             ["Outbox:Publish"] = "false",
         });
         builder.Configuration.AddInMemoryCollection(settings ?? []);
-        builder.WebHost.UseTestServer();
+        if (string.IsNullOrEmpty(builder.Configuration["APP_PORT"]))
+            builder.WebHost.UseTestServer();
         builder.AddMarketplaceDefaults(database: "lamps");
         builder.Services.AddValidation();
         builder.Logging.ClearProviders();

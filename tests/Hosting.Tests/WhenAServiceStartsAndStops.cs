@@ -33,6 +33,25 @@ public sealed class WhenAServiceStartsAndStops
     }
 
     [Fact]
+    public async Task It_listens_where_its_sidecar_expects_it_and_cuts_off_a_body_that_did_not_say_how_long_it_is()
+    {
+        var port = Ports.Free();
+        await using var app = await SampleApp.StartAsync(settings: new() { ["APP_PORT"] = $"{port}" });
+        using var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
+        using var endless = new HttpRequestMessage(HttpMethod.Post, "/turns")
+        {
+            Content = SampleApp.Json($$"""{"times":1,"reason":"{{new string('x', 3_000_000)}}"}"""),
+            Headers = { TransferEncodingChunked = true, ExpectContinue = true },
+        };
+
+        var reply = await client.SendAsync(endless);
+
+        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, reply.StatusCode);
+        Assert.Equal("application/problem+json", reply.Content.Headers.ContentType!.MediaType);
+        Assert.Equal(HttpStatusCode.OK, (await client.PostAsync("/turns", SampleApp.Json("""{"times":1,"reason":"x"}"""))).StatusCode);
+    }
+
+    [Fact]
     public async Task On_a_stop_readiness_fails_first_while_requests_are_still_answered()
     {
         await using var app = await SampleApp.StartAsync(settings: new() { ["Shutdown:ReadinessDelay"] = "00:00:02" });
