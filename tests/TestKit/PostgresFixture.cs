@@ -77,7 +77,8 @@ public sealed class PostgresFixture : IAsyncLifetime
                 var port = Ports.Free();
                 var address = $"Host=127.0.0.1;Port={port};Username=marketplace;Database=postgres;Include Error Detail=true;Maximum Pool Size=40;Timeout=15";
                 var log = Path.Combine(folder, $"server-{attempt}.log");
-                // The shell waits for its input to end, which it does when this process is gone for whatever reason, and stops the server.
+                // The shell waits for its input to end, which it does when this process is gone for whatever reason, stops the server and
+                // cleans up behind it.
                 string[] server =
                 [
                     .. asUser, "sh", "-c", """
@@ -86,7 +87,7 @@ public sealed class PostgresFixture : IAsyncLifetime
                     read -r gone
                     kill -QUIT $server 2> /dev/null
                     wait $server
-                    rm -rf "$SERVER_FOLDER/data"
+                    cd / && rm -rf "$SERVER_FOLDER"
                     """,
                     Path.Combine(binaries, "postgres"), "-D", data, "-p", port.ToString(CultureInfo.InvariantCulture), "-k", "", "-c", "listen_addresses=127.0.0.1",
                     "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB",
@@ -96,23 +97,28 @@ public sealed class PostgresFixture : IAsyncLifetime
                 start.Environment["SERVER_LOG"] = log;
                 start.Environment["SERVER_FOLDER"] = folder;
                 var process = Process.Start(start)!;
-                if (await AnswersAsync(address, process))
+                if (await AnswersAsync(address, log))
                 {
-                    AppDomain.CurrentDomain.ProcessExit += (_, _) => Stop(process, folder);
+                    AppDomain.CurrentDomain.ProcessExit += (_, _) => Stop(process);
                     return address;
                 }
 
-                process.StandardInput.Close();
                 if (attempt == 3)
-                    throw new InvalidOperationException($"The test cluster did not start:\n{await File.ReadAllTextAsync(log)}");
+                {
+                    var why = await File.ReadAllTextAsync(log);
+                    Stop(process);
+                    throw new InvalidOperationException($"The test cluster did not start:\n{why}");
+                }
+
+                process.Kill(entireProcessTree: true);                                 // not by its input: the data is needed for the next try, on another port
             }
         }
 
-        private static async Task<bool> AnswersAsync(string address, Process process)
+        private static async Task<bool> AnswersAsync(string address, string log)
         {
             await using var database = NpgsqlDataSource.Create(address + ";Pooling=false");
             var clock = Stopwatch.StartNew();
-            while (clock.Elapsed < TimeSpan.FromSeconds(20) && !process.HasExited)
+            while (clock.Elapsed < TimeSpan.FromSeconds(60) && !(File.Exists(log) && (await File.ReadAllTextAsync(log)).Contains("could not bind", StringComparison.Ordinal)))
             {
                 try
                 {
@@ -128,11 +134,10 @@ public sealed class PostgresFixture : IAsyncLifetime
             return false;
         }
 
-        private static void Stop(Process process, string folder)
+        private static void Stop(Process process)
         {
-            process.StandardInput.Close();                      // the shell stops the server and removes its data
-            if (process.WaitForExit(10_000) && Directory.Exists(folder))
-                Directory.Delete(folder, recursive: true);
+            process.StandardInput.Close();
+            process.WaitForExit(10_000);
         }
 
         private static async Task<string> MustAsync(params string[] command)
