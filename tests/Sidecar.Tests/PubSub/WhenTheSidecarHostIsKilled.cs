@@ -28,9 +28,10 @@ public sealed class WhenTheSidecarHostIsKilled
         Volatile.Write(ref open, true);
         await sidecars.UpProcessAsync();
 
-        await Eventually.Async(() => billing.Arrivals.Count == 50, "every event arrives after all", TimeSpan.FromSeconds(20));
-        Assert.All(billing.Arrivals.GroupBy(arrival => arrival.Data.GetProperty("i").GetInt32() % 5),
-            key => Assert.Equal(key.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Order(), key.Select(arrival => arrival.Data.GetProperty("i").GetInt32())));
+        await Eventually.Async(() => Numbers().Count == 50, "every event arrives after all", TimeSpan.FromSeconds(20));
+        Assert.All(Numbers().GroupBy(i => i % 5), key => Assert.Equal(key.Order(), key));
+
+        List<int> Numbers() => [.. billing.Arrivals.Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Distinct()];
     }
 
     [Fact]
