@@ -5,11 +5,28 @@ namespace Marketplace.TestKit;
 
 public static class Ports
 {
-    /// <summary>Free a moment ago. Somebody may take it before you do: be ready to ask again.</summary>
+    // Below the range from which systems take ports for outgoing connections: those come and go by the thousand in a test run, and one
+    // of them would now and then sit on a port that was free a moment ago.
+    private const int First = 20_000;
+    private const int Count = 12_000;
+    private static int last = Random.Shared.Next(Count);
+
+    /// <summary>Free a moment ago, and not given out again by this process for a long while.</summary>
     public static int Free()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            var port = First + (int)((uint)Interlocked.Increment(ref last) % Count);
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            try
+            {
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                continue;
+            }
+        }
     }
 }
