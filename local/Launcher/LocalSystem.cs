@@ -282,6 +282,7 @@ public sealed class LocalSystem : IAsyncDisposable
             var server = new PostgresServer(Data, keys, ports);
             postgres!.Says("preparing the cluster");
             (var spec, login) = await server.PrepareAsync(ct);
+            postgres.Port = login.Port;
             postgres.Start(spec, async token =>
             {
                 await PostgresServer.WaitAsync(login, () => postgres.Child!.HasExited, TimeSpan.FromSeconds(60), token);
@@ -311,11 +312,12 @@ public sealed class LocalSystem : IAsyncDisposable
 
         var port = ports.Take("redis", 6379);
         redisAddress = $"127.0.0.1:{port}";
+        redis!.Port = port;
         var server = Programs.Find("redis-server") ?? Programs.Find("valkey-server");
         string[] command = server is not null
             ? [server, "--port", Text(port), "--bind", "127.0.0.1", "--dir", Data.Redis, "--appendonly", "yes", "--save", "", "--daemonize", "no"]
             : [.. Self("redis"), "--port", Text(port), "--data", Data.Redis];
-        redis!.Start(new ChildSpec("redis", command, Data.Root, Data.FreshLog("redis")), token => AcceptsAsync(redisAddress, token));
+        redis.Start(new ChildSpec("redis", command, Data.Root, Data.FreshLog("redis")), token => AcceptsAsync(redisAddress, token));
         await redis.UntilReadyAsync(TimeSpan.FromSeconds(30), ct);
         redis.Says(server ?? "Garnet");
     }

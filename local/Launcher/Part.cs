@@ -23,7 +23,7 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
     public string Name => name;
     public string Kind => kind;
     public string? AppId { get; init; }
-    public int? Port { get; init; }
+    public int? Port { get; set; }
     public int? DaprHttpPort { get; init; }
     public int? DaprGrpcPort { get; init; }
 
