@@ -170,6 +170,9 @@ internal sealed class LiveInstance
             while (stored < order.Taken && inbox[stored].Stored) stored++;
             switch (Turn.Apply(state, order.Events, stored, response, engine.Timestamp(), engine.AppId))
             {
+                case TurnOutcome.Advanced advanced when TooBig(advanced.Entry) is { } tooBig:
+                    Stall(StalledReason.PayloadSizeExceeded, tooBig);
+                    break;
                 case TurnOutcome.Advanced advanced:
                     inbox.RemoveRange(0, order.Taken);
                     Commit(advanced.Entry);
@@ -241,8 +244,7 @@ internal sealed class LiveInstance
         var size = state.Bytes;
         foreach (var arrival in inbox)
             size += InstanceState.Size(arrival.Event);
-        var limit = engine.MaxBodyBytes * 95 / 100;
-        if (engine.MaxBodyBytes > 0 && size > limit)
+        if (size > Limit)
         {
             Stall(StalledReason.PayloadSizeExceeded, $"Workflow payload size {size} bytes exceeds 95% of max gRPC body size {engine.MaxBodyBytes} bytes; increase daprd --max-body-size and restart to resume");
             return;
@@ -253,6 +255,16 @@ internal sealed class LiveInstance
             events.Add(arrival.Event);
         turn = new TurnOrder(Id, state.History, events);
         engine.Dispatcher.Send(turn);
+    }
+
+    private long Limit => engine.MaxBodyBytes > 0 ? engine.MaxBodyBytes * 95 / 100 : long.MaxValue;
+
+    /// <summary>An activity whose request would not fit into a message to the worker.</summary>
+    private string? TooBig(LogEntry entry)
+    {
+        var big = entry.History.FirstOrDefault(e => e.EventTypeCase == EventType.TaskScheduled && InstanceState.Size(e) > Limit);
+        return big is null ? null
+            : $"activity '{big.TaskScheduled.Name}::{big.EventId}' payload {InstanceState.Size(big)} bytes exceeds 95% of max gRPC body size {engine.MaxBodyBytes} bytes; increase daprd --max-body-size and restart to resume";
     }
 
     /// <summary>Appends the entry of a turn; the effects follow when it is durable.</summary>

@@ -6,7 +6,7 @@ using Status = Grpc.Core.Status;
 namespace Marketplace.Local.Sidecar.Workflows;
 
 /// <summary>The protocol of workflow workers and their clients, on the gRPC port of every app.</summary>
-internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarService.TaskHubSidecarServiceBase
+internal sealed class TaskHubService(WorkflowsBlock workflows, IHostApplicationLifetime lifetime) : TaskHubSidecarService.TaskHubSidecarServiceBase
 {
     private static readonly CompleteTaskResponse Taken = new();
     private static readonly WriteOptions MoreToCome = new(WriteFlags.BufferHint);
@@ -17,23 +17,25 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
     {
         var engine = Engine(context);
         var stream = engine.OpenStream();
+        using var end = Lasting(context);
         try
         {
             // The headers tell the worker that it is connected, before there is any work.
             await context.WriteResponseHeadersAsync([]);
-            while (await stream.Reader.WaitToReadAsync(context.CancellationToken))
+            while (await stream.Reader.WaitToReadAsync(end.Token))
             {
                 while (stream.Reader.TryRead(out var order))
                 {
                     if (order.Stream != stream) continue;
                     responseStream.WriteOptions = stream.Reader.TryPeek(out _) ? MoreToCome : null;
-                    await responseStream.WriteAsync(order.Build(), context.CancellationToken);
+                    await responseStream.WriteAsync(order.Build(), end.Token);
                 }
             }
         }
         catch (OperationCanceledException)
         {
-            return;     // the worker is gone; what it had goes to another one
+            // The worker is gone, and what it had goes to another one; or we are, and it looks for us again.
+            if (!context.CancellationToken.IsCancellationRequested) throw Leaving();
         }
         finally
         {
@@ -57,6 +59,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
 
     public override async Task<CreateInstanceResponse> StartInstance(CreateInstanceRequest request, ServerCallContext context)
     {
+        using var end = Lasting(context);
         await Engine(context).StartAsync(
             new ExecutionStartedEvent
             {
@@ -67,7 +70,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
                 ScheduledStartTimestamp = request.ScheduledStartTimestamp,
             },
             untilStarted: true,
-            context.CancellationToken);
+            end.Token);
         return new CreateInstanceResponse { InstanceId = request.InstanceId };
     }
 
@@ -105,7 +108,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
             throw new RpcException(new Status(e.StatusCode, $"failed to submit termination request: {e.Status.Detail}"));
         }
 
-        await engine.WaitAsync(request.InstanceId, InstanceState.IsTerminal, inputsAndOutputs: false, context.CancellationToken);
+        await WaitAsync(context, request.InstanceId, InstanceState.IsTerminal);
         return new TerminateResponse();
     }
 
@@ -114,7 +117,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
         var engine = Engine(context);
         await engine.RaiseAsync(
             request.InstanceId, new HistoryEvent { ExecutionSuspended = new ExecutionSuspendedEvent { Input = NullIfEmpty(request.Reason) } }, context.CancellationToken);
-        await engine.WaitAsync(request.InstanceId, static status => status == OrchestrationStatus.Suspended || InstanceState.IsTerminal(status), false, context.CancellationToken);
+        await WaitAsync(context, request.InstanceId, static status => status == OrchestrationStatus.Suspended || InstanceState.IsTerminal(status));
         return new SuspendResponse();
     }
 
@@ -123,7 +126,7 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
         var engine = Engine(context);
         await engine.RaiseAsync(
             request.InstanceId, new HistoryEvent { ExecutionResumed = new ExecutionResumedEvent { Input = NullIfEmpty(request.Reason) } }, context.CancellationToken);
-        await engine.WaitAsync(request.InstanceId, static status => status == OrchestrationStatus.Running || InstanceState.IsTerminal(status), false, context.CancellationToken);
+        await WaitAsync(context, request.InstanceId, static status => status == OrchestrationStatus.Running || InstanceState.IsTerminal(status));
         return new ResumeResponse();
     }
 
@@ -154,13 +157,42 @@ internal sealed class TaskHubService(WorkflowsBlock workflows) : TaskHubSidecarS
     public override async Task<GetInstanceHistoryResponse> GetInstanceHistory(GetInstanceHistoryRequest request, ServerCallContext context) =>
         new() { Events = { await Engine(context).HistoryAsync(request.InstanceId, context.CancellationToken) } };
 
-    private WorkflowEngine Engine(ServerCallContext context) => workflows.EngineOf(SidecarInstance.Of(context.GetHttpContext()));
+    private WorkflowEngine Engine(ServerCallContext context)
+    {
+        try
+        {
+            return workflows.EngineOf(SidecarInstance.Of(context.GetHttpContext()));
+        }
+        catch (DaprApiException e)
+        {
+            throw e.ToRpc();
+        }
+    }
 
     private async Task<GetInstanceResponse> WaitAsync(GetInstanceRequest request, ServerCallContext context, Func<OrchestrationStatus, bool> condition) => new()
     {
         Exists = true,
-        WorkflowState = await Engine(context).WaitAsync(request.InstanceId, condition, request.GetInputsAndOutputs, context.CancellationToken),
+        WorkflowState = await WaitAsync(context, request.InstanceId, condition, request.GetInputsAndOutputs),
     };
+
+    private async Task<WorkflowState> WaitAsync(ServerCallContext context, string id, Func<OrchestrationStatus, bool> condition, bool inputsAndOutputs = false)
+    {
+        using var end = Lasting(context);
+        try
+        {
+            return await Engine(context).WaitAsync(id, condition, inputsAndOutputs, end.Token);
+        }
+        catch (OperationCanceledException) when (!context.CancellationToken.IsCancellationRequested)
+        {
+            throw Leaving();
+        }
+    }
+
+    /// <summary>A call that may last must not hold up the stop of the host.</summary>
+    private CancellationTokenSource Lasting(ServerCallContext context) =>
+        CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+
+    private static RpcException Leaving() => new(new Status(StatusCode.Unavailable, "the sidecar is shutting down"));
 
     private static string? NullIfEmpty(string? text) => string.IsNullOrEmpty(text) ? null : text;
 }
