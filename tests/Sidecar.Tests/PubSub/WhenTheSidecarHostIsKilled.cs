@@ -35,6 +35,51 @@ public sealed class WhenTheSidecarHostIsKilled
     }
 
     [Fact]
+    public async Task Killed_again_and_again_while_events_pour_in_it_loses_none_and_keeps_the_order_of_each_key()
+    {
+        const int Keys = 8;
+        const int PerKey = 60;
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", () => Results.Ok()).WithTopic("patient", "order.created"));
+        await using var sidecars = await Broadcast.StartProcessAsync(billing);
+        var shop = sidecars.Client();
+        var acknowledged = 0;
+        var publishing = Task.WhenAll(Enumerable.Range(0, Keys).Select(async key =>
+        {
+            for (var i = 0; i < PerKey; i++)
+            {
+                await Eventually.Async(() => PublishedAsync(key, i), "the host comes back", TimeSpan.FromSeconds(60));
+                Interlocked.Increment(ref acknowledged);
+            }
+        }));
+
+        for (var kill = 1; kill <= 3; kill++)
+        {
+            await Eventually.Async(() => Volatile.Read(ref acknowledged) >= kill * Keys * PerKey / 4, "events pour in", TimeSpan.FromSeconds(60));
+            await sidecars.KillAsync();
+            await sidecars.UpProcessAsync();
+        }
+
+        await publishing;
+        await Eventually.Async(() => Seen().Count == Keys * PerKey, "every acknowledged event arrives", TimeSpan.FromSeconds(30));
+        Assert.All(Seen().GroupBy(entry => entry.Key), key => Assert.Equal(Enumerable.Range(0, PerKey), key.Select(entry => entry.I)));
+
+        List<(int Key, int I)> Seen() => [.. billing.Arrivals.Select(arrival => (arrival.Data.GetProperty("key").GetInt32(), arrival.Data.GetProperty("i").GetInt32())).Distinct()];
+
+        async Task<bool> PublishedAsync(int key, int i)
+        {
+            try
+            {
+                await shop.PublishEventAsync("patient", "order.created", new { key, i }, new Dictionary<string, string> { ["partitionKey"] = $"{key}" }, Ct);
+                return true;
+            }
+            catch (DaprException)
+            {
+                return false;
+            }
+        }
+    }
+
+    [Fact]
     public async Task An_event_under_retry_when_the_host_stops_in_order_comes_again()
     {
         var open = false;
