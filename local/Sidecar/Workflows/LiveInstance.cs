@@ -470,6 +470,12 @@ internal sealed class LiveInstance
     private void Dispatch(HistoryEvent scheduled)
     {
         var task = scheduled.TaskScheduled;
+        if (engine.ElsewhereReason(scheduled) is { } elsewhere)
+        {
+            Answer(scheduled, new ActivityResponse { FailureDetails = new TaskFailureDetails { ErrorType = "TargetAppNotSupported", ErrorMessage = elsewhere, IsNonRetriable = true } });
+            return;
+        }
+
         var order = new ActivityOrder(Id, scheduled);
         activities[scheduled.EventId] = order;
         if (engine.ActivityFault(task.Name) is { } fault)

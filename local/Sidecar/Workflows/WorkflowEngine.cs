@@ -217,6 +217,12 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
     public async Task StartChildAsync(LiveInstance parent, ParentInstanceInfo info, HistoryEvent created)
     {
         var child = created.ChildWorkflowInstanceCreated;
+        if (ElsewhereReason(created) is { } elsewhere)
+        {
+            Fail("TargetAppNotSupported", elsewhere);
+            return;
+        }
+
         var start = new ExecutionStartedEvent
         {
             Name = child.Name,
@@ -237,18 +243,7 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
         }
         catch (RpcException e)
         {
-            parent.PostResult(
-                new HistoryEvent
-                {
-                    EventId = -1,
-                    Timestamp = Timestamp(),
-                    ChildWorkflowInstanceFailed = new ChildWorkflowInstanceFailedEvent
-                    {
-                        TaskScheduledId = created.EventId,
-                        FailureDetails = new TaskFailureDetails { ErrorType = "WorkflowInstanceAlreadyExists", ErrorMessage = e.Status.Detail },
-                    },
-                },
-                info.WorkflowInstance.ExecutionId);
+            Fail("WorkflowInstanceAlreadyExists", e.Status.Detail);
         }
         catch (OperationCanceledException)
         {
@@ -259,7 +254,19 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
             // The parent still has the child open and asks again after a restart.
             LogChildFailed(e, child.InstanceId, parent.Id);
         }
+
+        void Fail(string type, string message)
+        {
+            var details = new TaskFailureDetails { ErrorType = type, ErrorMessage = message };
+            var failed = new ChildWorkflowInstanceFailedEvent { TaskScheduledId = created.EventId, FailureDetails = details };
+            parent.PostResult(new HistoryEvent { EventId = -1, Timestamp = Timestamp(), ChildWorkflowInstanceFailed = failed }, info.WorkflowInstance.ExecutionId);
+        }
     }
+
+    /// <summary>Why an activity or a child cannot run here: daprd also routes them to other apps, this host does not.</summary>
+    public string? ElsewhereReason(HistoryEvent created) => created.Router is { HasTargetAppID: true } router && router.TargetAppID.Length > 0 && router.TargetAppID != AppId
+        ? $"The local sidecar host runs activities and child workflows in their own app only, not in '{router.TargetAppID}'."
+        : null;
 
     public void TellParent(InstanceState child)
     {
@@ -422,10 +429,17 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
 
     private async Task LoadRetainedAsync(CancellationToken ct)
     {
+        var marks = new List<string>();
         await foreach (var key in Commits.ListKeysAsync(Keys.RetainedPrefix, ct))
+            marks.Add(key);
+        foreach (var keys in marks.Chunk(1000))
         {
-            if ((await Commits.ReadAsync([key], ct))[0] is { } due)
-                Remove(key[Keys.RetainedPrefix.Length..], DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(due.Value.Span, CultureInfo.InvariantCulture)));
+            var found = await Commits.ReadAsync(keys, ct);
+            for (var i = 0; i < keys.Length; i++)
+            {
+                if (found[i] is { } due)
+                    Remove(keys[i][Keys.RetainedPrefix.Length..], DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(due.Value.Span, CultureInfo.InvariantCulture)));
+            }
         }
     }
 

@@ -278,6 +278,67 @@ public sealed class WhenAWorkerRunsTurns : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_activity_too_big_for_a_message_stalls_its_workflow_and_not_the_stream()
+    {
+        await using var small = await WorkflowHost.StartAsync(maxBody: 20_000);
+        await using var one = await ScriptedWorker.ConnectAsync(small.GrpcPort);
+        await one.BeginAsync("a");
+        await one.RaiseAsync("a", "Go");
+        await one.AnswerAsync(await one.NextTurnAsync(), Do.Activity(0, "Big", new string('x', 19_200)));
+        await Eventually.Async(async () => (await one.GetAsync("a")).WorkflowStatus == OrchestrationStatus.Stalled, "the activity cannot be sent");
+        Assert.Contains("activity 'Big::0' payload", (await one.HistoryAsync("a"))[^1].ExecutionStalled.Description, StringComparison.Ordinal);
+        await one.BeginAsync("b");
+    }
+
+    [Fact]
+    public async Task Work_for_another_app_fails_and_says_why()
+    {
+        var elsewhere = new TaskRouter { TargetAppID = "depot" };
+        var (activity, child) = (Do.Activity(0, "Charge"), Do.Child(1, "Pack"));
+        (activity.Router, child.Router) = (elsewhere, elsewhere);
+        await worker.BeginAsync("a", activity, child);
+        var turn = await worker.NextTurnAsync();
+        Assert.Contains("'depot'", turn.WorkflowRequest.NewEvents[1].TaskFailed.FailureDetails.ErrorMessage, StringComparison.Ordinal);
+        await worker.AnswerAsync(turn);
+        turn = turn.WorkflowRequest.NewEvents.Count > 2 ? turn : await worker.NextTurnAsync();
+        Assert.Contains(turn.WorkflowRequest.NewEvents, e => e.ChildWorkflowInstanceFailed?.FailureDetails.ErrorType == "TargetAppNotSupported");
+    }
+
+    [Fact]
+    public async Task No_more_goes_out_than_the_configuration_allows()
+    {
+        await using var narrow = await WorkflowHost.StartAsync(configuration: """
+            apiVersion: dapr.io/v1alpha1
+            kind: Configuration
+            metadata: { name: appconfig }
+            spec:
+              workflow:
+                maxConcurrentActivityInvocations: 2
+            """);
+        await using var one = await ScriptedWorker.ConnectAsync(narrow.GrpcPort);
+        await one.BeginAsync("a", [.. Enumerable.Range(0, 5).Select(id => Do.Activity(id, "Charge"))]);
+        var out1 = await one.NextActivityAsync();
+        await one.NextActivityAsync();
+        await one.BeginAsync("b");
+        Assert.False(one.HasActivity);
+        await one.AnswerAsync(out1, "1");
+        Assert.Equal(2, (await one.NextActivityAsync()).ActivityRequest.TaskId);
+        Assert.False(one.HasActivity);
+    }
+
+    [Fact]
+    public async Task The_metadata_counts_the_connected_workers()
+    {
+        using var http = new HttpClient { BaseAddress = host.Http };
+        await using (await ScriptedWorker.ConnectAsync(host.GrpcPort))
+            Assert.Equal(2, await WorkersAsync());
+        await Eventually.Async(async () => await WorkersAsync() == 1, "the second one left");
+
+        async Task<int> WorkersAsync() => System.Text.Json.Nodes.JsonNode.Parse(await http.GetStringAsync(new Uri("/v1.0/metadata", UriKind.Relative)))!
+            ["workflows"]!["connectedWorkers"]!.GetValue<int>();
+    }
+
+    [Fact]
     public async Task Patches_that_a_worker_forgot_stall_the_instance_until_a_better_worker_comes()
     {
         var started = worker.StartAsync("a");
