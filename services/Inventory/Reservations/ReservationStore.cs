@@ -9,9 +9,10 @@ using Npgsql;
 namespace Marketplace.Inventory.Reservations;
 
 /// <summary>
-/// Holds, takes and gives back units. Two strategies: without a lock (read, plan, write where no version moved) for what rarely
-/// meets, under lock for products that were fought over a moment ago. Whoever takes several rows takes the attempt's row first and
-/// then stock rows by product and warehouse, so nobody waits in a circle.
+/// Holds, takes and gives back units. A reserve reads and plans without a lock and writes where no version moved; for a product that
+/// was fought over a moment ago it writes where there is still enough, whatever its version; who loses too often takes the rows under
+/// lock, so it always ends. Stock rows are locked by product and warehouse everywhere, and nobody who waits for an attempt's row holds
+/// stock that its owner could need, so nobody waits in a circle.
 /// </summary>
 public sealed partial class ReservationStore(
     NpgsqlDataSource database, TimeProvider time, IOptions<ReservationOptions> options, InventoryMeter meter, ILogger<ReservationStore> log)
@@ -27,7 +28,7 @@ public sealed partial class ReservationStore(
             .OrderBy(product => product.ProductId)
             .ToList();
 
-        for (var tries = IsHot(wanted) ? options.Value.OptimisticTries : 0; ; tries++)
+        for (var tries = 0; ; tries++)
         {
             try
             {
@@ -46,7 +47,8 @@ public sealed partial class ReservationStore(
         }
     }
 
-    // Null means that somebody was faster: read again.
+    // Two round trips: read, and one statement that does all or nothing, so that rows are locked only while it runs. Null means that
+    // somebody was faster: read again.
     private async Task<ReservationOutcome?> TryReserveAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
@@ -58,26 +60,17 @@ public sealed partial class ReservationStore(
 
         var now = time.GetUtcNow();
         var expiresAt = now + options.Value.HeldFor;
-        await using var tx = await connection.BeginTransactionAsync(ct);
-        await using var write = new NpgsqlBatch(connection, tx)
-        {
-            BatchCommands = { Sql.Open(key, expiresAt, now), Sql.TakeWhereUnchanged(plan), Sql.KeepLines(key, plan), Sql.Touch(plan) },
-        };
+        Allocation[] allocations = [.. plan.Select(units => units.ToAllocation())];
+        await using var take = Sql.TakeIfAllAreThere(
+            connection, key, plan, exactly: !IsHot(wanted), expiresAt, now, new InventoryReserved(key.OrderId, key.Attempt, allocations));
+        await using var reader = await take.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        if (reader.GetBoolean(0)) return ReservationOutcome.Held(allocations, expiresAt);
 
-        var taken = new HashSet<(Guid, string)>();
-        await using (var reader = await write.ExecuteReaderAsync(ct))
-        {
-            while (await reader.ReadAsync(ct)) taken.Add((reader.GetGuid(0), reader.GetString(1)));
-        }
-
-        if (write.BatchCommands[0].RecordsAffected == 0) return null;   // the same call, twice at once: the other one decided
-        if (taken.Count < plan.Count)
-        {
-            MarkHot(plan.Where(units => !taken.Contains((units.ProductId, units.Warehouse))).Select(units => units.ProductId));
-            return null;
-        }
-
-        return await CommitHoldAsync(tx, key, plan, expiresAt, ct);
+        // Either rows had moved, or the same call came twice at once and the other one decided: the next read tells.
+        var there = reader.GetFieldValue<Guid[]>(1);
+        MarkHot(plan.Select(units => units.ProductId).Except(there));
+        return null;
     }
 
     private async Task<ReservationOutcome?> ReserveUnderLockAsync(AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)

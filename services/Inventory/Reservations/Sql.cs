@@ -1,3 +1,5 @@
+using Marketplace.Contracts;
+using Marketplace.Hosting;
 using Npgsql;
 
 namespace Marketplace.Inventory.Reservations;
@@ -35,16 +37,52 @@ internal static class Sql
         FOR NO KEY UPDATE OF s
         """) { Parameters = { new() { Value = wanted.Select(line => line.ProductId).ToArray() } } };
 
-    public static NpgsqlBatchCommand TakeWhereUnchanged(IReadOnlyList<PlannedUnits> plan) => new($"""
+    /// <summary>
+    /// Holds the whole plan, or does nothing. <paramref name="exactly"/>: only where levels are as they were read, so that the plan is still
+    /// the best one; else wherever there is still enough for it. Answers whether it did, and which products were as wanted.
+    /// </summary>
+    public static NpgsqlCommand TakeIfAllAreThere(
+        NpgsqlConnection connection, AttemptKey key, IReadOnlyList<PlannedUnits> plan, bool exactly, DateTimeOffset expiresAt, DateTimeOffset now, InventoryReserved told)
+    {
+        var take = new NpgsqlCommand(exactly ? TakeWhereUnchanged : TakeWhereEnough, connection)
+        {
+            Parameters =
+            {
+                key.Order(), key.Number(), new() { Value = expiresAt }, new() { Value = now },
+                Products(plan), Warehouses(plan), Quantities(plan), new() { Value = plan.Select(units => units.Version).ToArray() },
+            },
+        };
+        take.Parameters.AddRange(Outbox.Parameters(told, told.OrderId));
+        return take;
+    }
+
+    private static readonly string TakeWhereUnchanged = TakeIfAllAre("s.version = p.version");
+    private static readonly string TakeWhereEnough = TakeIfAllAre("s.stock - s.reserved >= p.quantity");
+
+    private static string TakeIfAllAre(string condition) => $"""
         WITH planned AS MATERIALIZED (
-            SELECT product_id, warehouse, quantity, version FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[]) AS u(product_id, warehouse, quantity, version)
+            SELECT product_id, warehouse, quantity, version
+            FROM unnest($5::uuid[], $6::text[], $7::integer[], $8::bigint[]) AS u(product_id, warehouse, quantity, version)
         ), locked AS MATERIALIZED (
-            {LockEachOf("planned", and: "AND s.version = p.version")}
+            {LockEachOf("planned", and: $"AND {condition}")}
+        ), mine AS (
+            INSERT INTO reservation_attempts (order_id, attempt, state, expires_at, due_at, changed_at)
+            SELECT $1, $2, 'held', $3, $3, $4 WHERE (SELECT count(*) FROM locked) = (SELECT count(*) FROM planned)
+            ON CONFLICT DO NOTHING
+            RETURNING order_id
+        ), taken AS (
+            UPDATE stock_levels s SET reserved = s.reserved + l.quantity, version = s.version + 1
+            FROM locked l WHERE s.product_id = l.product_id AND s.warehouse = l.warehouse AND EXISTS (SELECT FROM mine)
+        ), kept AS (
+            INSERT INTO reservations (order_id, attempt, product_id, warehouse, quantity)
+            SELECT $1, $2, product_id, warehouse, quantity FROM planned WHERE EXISTS (SELECT FROM mine)
+        ), touched AS (
+            INSERT INTO touches (products) SELECT array_agg(DISTINCT product_id) FROM planned WHERE EXISTS (SELECT FROM mine) HAVING count(*) > 0
+        ), told AS (
+            {Outbox.InsertFor("mine", first: 9)}
         )
-        UPDATE stock_levels s SET reserved = s.reserved + l.quantity, version = s.version + 1
-        FROM locked l WHERE s.product_id = l.product_id AND s.warehouse = l.warehouse
-        RETURNING s.product_id, s.warehouse
-        """) { Parameters = { Products(plan), Warehouses(plan), Quantities(plan), new() { Value = plan.Select(units => units.Version).ToArray() } } };
+        SELECT EXISTS (SELECT FROM mine), coalesce((SELECT array_agg(product_id) FROM locked), '{"{}"}')
+        """;
 
     public static NpgsqlBatchCommand Take(IReadOnlyList<PlannedUnits> plan) => new("""
         UPDATE stock_levels s SET reserved = s.reserved + p.quantity, version = s.version + 1
@@ -59,12 +97,10 @@ internal static class Sql
         WHERE s.product_id = p.product_id AND s.warehouse = p.warehouse
         """) { Parameters = { Products(plan), Warehouses(plan), Quantities(plan) } };
 
-    /// <summary>A twin of the call may have been faster; its lines are then there already and this transaction is rolled back.</summary>
     public static NpgsqlBatchCommand KeepLines(AttemptKey key, IReadOnlyList<PlannedUnits> plan) => new("""
         INSERT INTO reservations (order_id, attempt, product_id, warehouse, quantity)
         SELECT $1, $2, product_id, warehouse, quantity
         FROM unnest($3::uuid[], $4::text[], $5::integer[]) AS p(product_id, warehouse, quantity)
-        ON CONFLICT DO NOTHING
         """) { Parameters = { key.Order(), key.Number(), Products(plan), Warehouses(plan), Quantities(plan) } };
 
     public static NpgsqlBatchCommand ForgetLines(AttemptKey key) => new("DELETE FROM reservations WHERE order_id = $1 AND attempt = $2")

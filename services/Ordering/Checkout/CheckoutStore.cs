@@ -49,11 +49,11 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
                     },
                 },
                 OpenAttempt(order.OrderId, 1, order.PaymentMethod, now),
+                Outbox.Command(new OrderCreated(order.OrderId, order.BuyerId, order.Total, lines), order.OrderId),
+                Outbox.Command(StartSaga.Lane, order.OrderId, new StartSaga(order.OrderId, 1)),
             },
         };
         await place.ExecuteNonQueryAsync(ct);
-        await Outbox.AddAsync(tx, new OrderCreated(order.OrderId, order.BuyerId, order.Total, lines), order.OrderId, ct);
-        await Outbox.AddCommandAsync(tx, StartSaga.Lane, order.OrderId, new StartSaga(order.OrderId, 1), ct);
     }
 
     /// <summary>Another try to pay an order that waits for it, in the caller's transaction; null when it does not.</summary>
@@ -74,9 +74,11 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
             total = new Money(reader.GetInt64(1), reader.GetString(2));
         }
 
-        await using var open = new NpgsqlBatch(tx.Connection!, tx) { BatchCommands = { OpenAttempt(orderId, attempt, paymentMethod, now) } };
+        await using var open = new NpgsqlBatch(tx.Connection!, tx)
+        {
+            BatchCommands = { OpenAttempt(orderId, attempt, paymentMethod, now), Outbox.Command(StartSaga.Lane, orderId, new StartSaga(orderId, attempt)) },
+        };
         await open.ExecuteNonQueryAsync(ct);
-        await Outbox.AddCommandAsync(tx, StartSaga.Lane, orderId, new StartSaga(orderId, attempt), ct);
         return new PlacedOrder(orderId, OrderStatus.Pending, total);
     }
 

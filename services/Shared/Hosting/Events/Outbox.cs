@@ -22,26 +22,41 @@ public static class Outbox
     public static Task AddAsync(NpgsqlTransaction tx, DomainEvent @event, Guid aggregateId, CancellationToken ct) =>
         AddAsync(tx, [(@event, aggregateId)], ct);
 
-    public static Task AddAsync(NpgsqlTransaction tx, IReadOnlyList<(DomainEvent Event, Guid AggregateId)> events, CancellationToken ct)
-    {
-        if (events.Count == 0)
-            return Task.CompletedTask;
-
-        var now = DateTimeOffset.UtcNow;
-        var rows = new Row[events.Count];
-        for (var i = 0; i < rows.Length; i++)
-        {
-            var (@event, aggregateId) = events[i];
-            if (@event.OccurredAt == default)
-                @event = @event with { OccurredAt = now };
-            rows[i] = new Row(@event.EventId, Events, TopicOf(@event.GetType()), aggregateId, Json(@event));
-        }
-
-        return InsertAsync(tx, rows, ct);
-    }
+    public static Task AddAsync(NpgsqlTransaction tx, IReadOnlyList<(DomainEvent Event, Guid AggregateId)> events, CancellationToken ct) =>
+        events.Count == 0 ? Task.CompletedTask : InsertAsync(tx, Insert([.. events.Select(each => RowOf(each.Event, each.AggregateId))]), ct);
 
     public static Task AddCommandAsync(NpgsqlTransaction tx, string lane, Guid aggregateId, object payload, CancellationToken ct) =>
-        InsertAsync(tx, [new Row(Guid.CreateVersion7(), lane, null, aggregateId, Json(payload))], ct);
+        InsertAsync(tx, Command(lane, aggregateId, payload), ct);
+
+    /// <summary>The same as <see cref="AddAsync(NpgsqlTransaction, DomainEvent, Guid, CancellationToken)"/>, to go along in a batch: one round trip less.</summary>
+    public static NpgsqlBatchCommand Command(DomainEvent @event, Guid aggregateId) => Insert([RowOf(@event, aggregateId)]);
+
+    /// <summary>The same as <see cref="AddCommandAsync"/>, to go along in a batch.</summary>
+    public static NpgsqlBatchCommand Command(string lane, Guid aggregateId, object payload) =>
+        Insert([new Row(Guid.CreateVersion7(), lane, null, aggregateId, Json(payload))]);
+
+    /// <summary>
+    /// For a statement that does everything at once: the insert of one event as a part of its WITH clause. It happens for the row of
+    /// <paramref name="when"/>, another part, and not when that has none. <see cref="Parameters"/> go from number <paramref name="first"/> on.
+    /// </summary>
+    public static string InsertFor(string when, int first) => $"""
+        INSERT INTO outbox (event_id, lane, topic, aggregate_id, payload, trace_parent)
+        SELECT ${first}, '{Events}', ${first + 1}, ${first + 2}, ${first + 3}::json, ${first + 4} FROM {when}
+        """;
+
+    public static NpgsqlParameter[] Parameters(DomainEvent @event, Guid aggregateId)
+    {
+        var row = RowOf(@event, aggregateId);
+        OutboxHints.Added(row.Lane, 1);
+        return
+        [
+            new() { Value = row.EventId },
+            new() { Value = row.Topic },
+            new() { Value = row.AggregateId },
+            new() { Value = row.Payload, NpgsqlDbType = NpgsqlDbType.Text },
+            Trace(),
+        ];
+    }
 
     internal static string TopicOf(Type type) => Topics.GetOrAdd(type, static type =>
         type.GetField("Topic")?.GetRawConstantValue() as string
@@ -50,14 +65,28 @@ public static class Outbox
     private static string Json(object value) =>
         Encoding.UTF8.GetString(JsonSerializer.SerializeToUtf8Bytes(value, value.GetType(), JsonSerializerOptions.Web));
 
-    private static async Task InsertAsync(NpgsqlTransaction tx, Row[] rows, CancellationToken ct)
+    private static Row RowOf(DomainEvent @event, Guid aggregateId)
     {
-        await using var insert = new NpgsqlCommand("""
+        if (@event.OccurredAt == default)
+            @event = @event with { OccurredAt = DateTimeOffset.UtcNow };
+        return new Row(@event.EventId, Events, TopicOf(@event.GetType()), aggregateId, Json(@event));
+    }
+
+    private static async Task InsertAsync(NpgsqlTransaction tx, NpgsqlBatchCommand insert, CancellationToken ct)
+    {
+        await using var batch = new NpgsqlBatch(tx.Connection, tx) { BatchCommands = { insert } };
+        await batch.ExecuteNonQueryAsync(ct);
+    }
+
+    private static NpgsqlBatchCommand Insert(Row[] rows)
+    {
+        OutboxHints.Added(rows[0].Lane, rows.Length);
+        return new NpgsqlBatchCommand("""
             INSERT INTO outbox (event_id, lane, topic, aggregate_id, payload, trace_parent)
             SELECT event_id, lane, topic, aggregate_id, payload::json, $6
             FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS row (event_id, lane, topic, aggregate_id, payload, place)
             ORDER BY place
-            """, tx.Connection, tx)
+            """)
         {
             Parameters =
             {
@@ -66,12 +95,12 @@ public static class Outbox
                 new() { Value = Array.ConvertAll(rows, row => row.Topic), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text },
                 new() { Value = Array.ConvertAll(rows, row => row.AggregateId), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid },
                 new() { Value = Array.ConvertAll(rows, row => row.Payload), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text },
-                new() { Value = (object?)Activity.Current?.Id ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text },
+                Trace(),
             },
         };
-        await insert.ExecuteNonQueryAsync(ct);
-        OutboxHints.Added(rows[0].Lane, rows.Length);
     }
+
+    private static NpgsqlParameter Trace() => new() { Value = (object?)Activity.Current?.Id ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
 
     private readonly record struct Row(Guid EventId, string Lane, string? Topic, Guid AggregateId, string Payload);
 }
