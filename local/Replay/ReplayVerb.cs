@@ -24,7 +24,7 @@ public static class ReplayVerb
         var run = $"{Path.GetFileName(options.File)}-{options.From:yyyyMMdd}-{options.Days}-{DateTime.UtcNow:yyyyMMddHHmmss}";
         var plan = SalesPlan.Of(SalesFile.Read(options.File), options.From, options.Days, run);
         if (plan.Invoices == 0)
-            throw new SalesFileException($"{Path.GetFileName(options.File)} holds no sales on {options.Days} days from {options.From:yyyy-MM-dd}.");
+            throw new SalesFileException($"{Path.GetFileName(options.File)} holds no sales in the {options.Days} days from {options.From:yyyy-MM-dd}.");
         Describe(console, options, plan);
 
         using var shop = new ShopClient(new Uri(system.GatewayUrl));
@@ -55,7 +55,7 @@ public static class ReplayVerb
 
     private static void Describe(IAnsiConsole console, ReplayOptions options, SalesPlan plan)
     {
-        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(options.File)}[/], {options.Days} days from {options.From:yyyy-MM-dd}: {plan.Rows:N0} rows, {plan.Invoices:N0} invoices of {plan.Shoppers.Count:N0} shoppers ({plan.Shoppers.Count(shopper => shopper.Customer is null):N0} guests), {plan.Products.Count:N0} products.");
+        console.MarkupLineInterpolated($"[bold]{Path.GetFileName(options.File)}[/], {(options.Days == 1 ? "1 day" : $"{options.Days} days")} from {options.From:yyyy-MM-dd}: {plan.Rows:N0} rows, {plan.Invoices:N0} invoices of {plan.Shoppers.Count:N0} shoppers ({plan.Shoppers.Count(shopper => shopper.Customer is null):N0} guests), {plan.Products.Count:N0} products.");
         var skipped = plan.Skipped;
         console.MarkupLineInterpolated($"Left out: {skipped.Cancellations:N0} cancellation rows, {skipped.NotProducts:N0} rows that are no products, {skipped.NoQuantity:N0} without a quantity, {skipped.NoPrice:N0} without a price.");
         var orders = plan.Orders.ToList();
