@@ -264,7 +264,11 @@ internal sealed class Api(Ledger ledger, Shapes shapes, IReadOnlySet<string> wan
         var method = form["payment_method"] is { } reference ? MethodFor(reference, null, change) with { Customer = id } : null;
         var customer = new Customer(id, Now())
         {
-            Email = form["email"], Name = form["name"], Description = form["description"], Phone = form["phone"], Metadata = form.Metadata(),
+            Email = form["email"],
+            Name = form["name"],
+            Description = form["description"],
+            Phone = form["phone"],
+            Metadata = form.Metadata(),
             DefaultMethod = form["invoice_settings[default_payment_method]"] is null ? null : method?.Id,
         };
         change.Customers = [customer];

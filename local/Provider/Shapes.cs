@@ -53,7 +53,10 @@ internal sealed class Shapes(Ledger ledger)
         if (ledger.Charges.Find(intent.FailedCharge) is { } failed)
             WriteError(json, new ApiError(402, "card_error", failed.FailureMessage!)
             {
-                Code = failed.FailureCode, DeclineCode = failed.DeclineCode, Charge = failed.Id, MethodId = failed.PaymentMethod,
+                Code = failed.FailureCode,
+                DeclineCode = failed.DeclineCode,
+                Charge = failed.Id,
+                MethodId = failed.PaymentMethod,
             });
         else
             json.WriteNullValue();
