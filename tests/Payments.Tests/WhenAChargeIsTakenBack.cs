@@ -53,7 +53,7 @@ public sealed class WhenAChargeIsTakenBack
     [Fact]
     public async Task A_refund_while_the_charge_is_under_way_leaves_nothing_taken()
     {
-        await using var till = await Till.OpenAsync(("Charges:AnswerWithin", "00:00:00.050"), ("Charges:Lease", "00:00:01"));
+        await using var till = await Till.OpenAsync(("Charges:AnswerWithin", "00:00:00.050"), ("Charges:Lease", "00:00:02"));
         await till.ProviderAsync("latency", new { ms = 200 });
 
         foreach (var pause in (int[])[0, 100, 250, 350, 450])
@@ -75,9 +75,9 @@ public sealed class WhenAChargeIsTakenBack
     [Fact]
     public async Task A_refund_while_the_provider_is_down_is_finished_when_it_is_back()
     {
-        await using var till = await Till.OpenAsync(("Charges:Lease", "00:00:00.300"), ("Provider:OpenFor", "00:00:00.500"), ("Provider:Timeout", "00:00:00.300"));
+        await using var till = await Till.OpenAsync(("Charges:Lease", "00:00:02"), ("Provider:OpenFor", "00:00:00.500"));
         var order = A.ChargeOf(1_000);
-        await till.ChargeAsync(order);
+        await till.ChargeToTheEndAsync(order);
         await till.ProviderAsync("outage", new { mode = "503" });
 
         using var payments = till.Payments.AsNeighbour();

@@ -11,7 +11,8 @@ public static class RefundEndpoints
     public static void MapRefunds(this IEndpointRouteBuilder routes)
     {
         routes.MapInternal("/internal/refunds").MapPost("/", RefundAsync);
-        routes.MapGroup("/api/v1/operations/payments").RequireAuthorization(Policies.Operator).MapPost("/{orderId:guid}/refund", RefundByOperatorAsync);
+        routes.MapGroup("/api/v1/operations/payments").RequireAuthorization(Policies.Operator).MapPost("/{orderId:guid}/refund", RefundByOperatorAsync)
+            .Produces<RefundReply>().ProducesProblem(StatusCodes.Status503ServiceUnavailable);
     }
 
     private static async Task<Results<Ok<RefundReply>, ProblemHttpResult>> RefundAsync(RefundRequest refund, UndoDesk undo, CancellationToken ct)
