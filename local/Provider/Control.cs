@@ -83,7 +83,8 @@ internal sealed class Control(Ledger ledger, Weather weather, Webhooks webhooks)
                 ledger.Refunds.All.Count,
                 ledger.Intents.All.GroupBy(i => i.Status).ToDictionary(g => g.Key, g => g.Count()),
                 ledger.Customers.All.Count,
-                ledger.Undelivered.Count);
+                ledger.Undelivered.Count,
+                weather.Calls);
         }
     }
 
@@ -129,4 +130,5 @@ public sealed record ProviderTotals(
     int Refunds,
     IReadOnlyDictionary<string, int> IntentsByStatus,
     int Customers,
-    int WebhooksOutstanding);
+    int WebhooksOutstanding,
+    long Calls);

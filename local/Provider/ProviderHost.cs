@@ -69,6 +69,7 @@ internal sealed class FrontDesk(Ledger ledger, Shapes shapes, Api api, Weather w
 
     public async Task AnswerAsync(HttpContext http)
     {
+        weather.Called();
         switch (weather.Outage)
         {
             case "503":

@@ -8,6 +8,13 @@ internal sealed class Weather
     private int errorAfter;
     private int errorBefore;
 
+    private long calls;
+
+    /// <summary>Calls to the API since the start.</summary>
+    public long Calls => Volatile.Read(ref calls);
+
+    public void Called() => Interlocked.Increment(ref calls);
+
     /// <summary><c>off</c>, <c>503</c>, <c>hang</c> or <c>reset</c>.</summary>
     public string Outage { get; set; } = "off";
 

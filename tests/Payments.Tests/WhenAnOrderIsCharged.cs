@@ -22,6 +22,19 @@ public sealed class WhenAnOrderIsCharged
     }
 
     [Fact]
+    public async Task It_costs_two_calls_to_the_provider_webhook_included()
+    {
+        await using var till = await Till.OpenAsync();
+        await till.ChargeAsync(A.ChargeOf(1_000));
+        var before = (await till.TotalsAsync()).Calls;
+
+        await till.ChargeAsync(A.ChargeOf(1_000));
+        await Eventually.Async(async () => await till.Payments.ScalarAsync<long>("SELECT count(*) FROM webhooks WHERE outcome IS NOT NULL") == 2, "both webhooks are settled");
+
+        Assert.Equal(2, (await till.TotalsAsync()).Calls - before);
+    }
+
+    [Fact]
     public async Task A_repeat_gets_the_answer_of_the_first_time()
     {
         await using var till = await Till.OpenAsync();
