@@ -157,6 +157,12 @@ internal sealed class TaskHubService(WorkflowsBlock workflows, IHostApplicationL
     public override async Task<GetInstanceHistoryResponse> GetInstanceHistory(GetInstanceHistoryRequest request, ServerCallContext context) =>
         new() { Events = { await Engine(context).HistoryAsync(request.InstanceId, context.CancellationToken) } };
 
+    public override async Task<RerunWorkflowFromEventResponse> RerunWorkflowFromEvent(RerunWorkflowFromEventRequest request, ServerCallContext context)
+    {
+        using var end = Lasting(context);
+        return new RerunWorkflowFromEventResponse { NewInstanceID = await Engine(context).RerunAsync(request, end.Token) };
+    }
+
     private WorkflowEngine Engine(ServerCallContext context)
     {
         try

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using Dapr.Workflow.Protocol;
+using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 using Marketplace.Local.Sidecar.Resources;
@@ -158,6 +159,38 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
         using (await EnterAsync(id, ct))
             await RemoveAsync(id, ct);
         return removed + 1;
+    }
+
+    /// <summary>
+    /// Runs a finished instance again from one of its activities, timers or children, under a new id: what came before that event is taken
+    /// over as it was, what was open then and the event itself are under way again.
+    /// </summary>
+    public async Task<string> RerunAsync(RerunWorkflowFromEventRequest request, CancellationToken ct)
+    {
+        await ready.WaitAsync(ct);
+        await Dispatcher.Connected.WaitAsync(ct);
+        var source = request.SourceInstanceID;
+        if (source.Length == 0) throw Invalid("rerun workflow source instance ID is required");
+        var id = request.HasNewInstanceID ? request.NewInstanceID : Guid.NewGuid().ToString();
+        if (id == source) throw Invalid("rerun workflow instance ID must be different from the original instance ID");
+        if (await FindAsync(source, ct) is not { } found) throw new RpcException(new Status(StatusCode.NotFound, $"workflow instance does not exist with ID '{source}'"));
+        if (!InstanceState.IsTerminal(found.Status)) throw Invalid($"'{source}' is not in a terminal state");
+
+        var entry = new LogEntry { Turn = true, History = { Fork.Build(found.History, request, id, Timestamp()) } };
+        var state = new InstanceState(id);
+        state.Apply(entry);
+        CheckId(id);
+        var instance = new LiveInstance(this, state);
+        using (await EnterAsync(id, ct))
+        {
+            if (live.ContainsKey(id) || await LoadAsync(id, firstRead: 1, ct) is not null)
+                throw new RpcException(new Status(StatusCode.AlreadyExists, $"workflow '{id}' has already been created"));
+            await Commits.WriteAsync([new StateWrite(Keys.Entry(id, 0), entry.ToByteArray()), new StateWrite(Keys.Active(id), "1"u8.ToArray())], ct);
+            live[id] = instance;
+        }
+
+        instance.Resume();
+        return id;
     }
 
     public async Task<IReadOnlyList<HistoryEvent>> HistoryAsync(string id, CancellationToken ct)
@@ -322,9 +355,7 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
 
     private async Task<LiveInstance> CreateAsync(string id, ExecutionStartedEvent start, CancellationToken ct)
     {
-        if (id.Length is 0 or > LongestId || id.Contains("||", StringComparison.Ordinal) || id.Any(char.IsControl))
-            throw new RpcException(new Status(StatusCode.InvalidArgument, $"workflow instance ID '{id}' is invalid"));
-
+        CheckId(id);
         using (await EnterAsync(id, ct))
         {
             if (live.TryGetValue(id, out var running))
@@ -494,6 +525,14 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
     }
 
     public const string NoSuchInstance = "no such instance exists";
+
+    private static void CheckId(string id)
+    {
+        if (id.Length is 0 or > LongestId || id.Contains("||", StringComparison.Ordinal) || id.Any(char.IsControl))
+            throw Invalid($"workflow instance ID '{id}' is invalid");
+    }
+
+    private static RpcException Invalid(string detail) => new(new Status(StatusCode.InvalidArgument, detail));
 
     private static RpcException NotFound() => Unknown(NoSuchInstance);
 

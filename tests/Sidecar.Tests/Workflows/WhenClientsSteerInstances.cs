@@ -282,6 +282,32 @@ public sealed class WhenClientsSteerInstances : IAsyncLifetime
         Assert.Equal(["Go", "Again"], turn.WorkflowRequest.NewEvents.Skip(1).Select(e => e.EventRaised.Name));
     }
 
+    [Fact]
+    public async Task A_finished_instance_is_rerun_from_one_of_its_activities_with_another_input()
+    {
+        await worker.BeginAsync("a", Do.Activity(0, "Reserve"));
+        var request = new RerunWorkflowFromEventRequest { SourceInstanceID = "a", EventID = 1, NewInstanceID = "b", OverwriteInput = true, Input = "\"2\"" };
+        Assert.Equal("'a' is not in a terminal state", (await Assert.ThrowsAsync<RpcException>(async () => await worker.Client.RerunWorkflowFromEventAsync(request))).Status.Detail);
+
+        await worker.AnswerAsync(await worker.NextActivityAsync(), "\"held\"");
+        await worker.AnswerAsync(await worker.NextTurnAsync(), Do.Activity(1, "Charge", "\"1\""));
+        await worker.FailAsync(await worker.NextActivityAsync(), "Declined");
+        await worker.AnswerAsync(await worker.NextTurnAsync(), Do.Fail("Declined"));
+        await worker.CompletionAsync("a");
+
+        Assert.Equal("b", (await worker.Client.RerunWorkflowFromEventAsync(request)).NewInstanceID);
+        var activity = await worker.NextActivityAsync();
+        Assert.Equal(("b", 1, "\"2\""), (activity.ActivityRequest.WorkflowInstance.InstanceId, activity.ActivityRequest.TaskId, activity.ActivityRequest.Input));
+        await worker.AnswerAsync(activity, "\"paid\"");
+        var turn = await worker.NextTurnAsync();
+        Assert.Equal(
+            [EventType.WorkflowStarted, EventType.ExecutionStarted, EventType.TaskScheduled, EventType.WorkflowStarted, EventType.TaskCompleted, EventType.TaskScheduled],
+            turn.WorkflowRequest.PastEvents.Select(e => e.EventTypeCase));
+        await worker.AnswerAsync(turn, Do.Complete("\"sold\"", id: 2));
+        Assert.Equal("\"sold\"", (await worker.CompletionAsync("b")).Output);
+        Assert.Equal(StatusCode.AlreadyExists, (await Assert.ThrowsAsync<RpcException>(async () => await worker.Client.RerunWorkflowFromEventAsync(request))).StatusCode);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("a||b")]
