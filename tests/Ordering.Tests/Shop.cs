@@ -174,7 +174,9 @@ public sealed class StockModel
                 {
                     "held" or "committed" => FakeReply.Ok(new
                     {
-                        refusal = (string?)null, shortages = Array.Empty<object>(), expiresAt = HeldUntil,
+                        refusal = (string?)null,
+                        shortages = Array.Empty<object>(),
+                        expiresAt = HeldUntil,
                         allocations = request.Lines.Select(line => new { line.ProductId, warehouse = "north", line.Quantity }),
                     }),
                     "refused" => FakeReply.Ok(new { refusal = "out_of_stock", shortages = Array.Empty<object>(), allocations = Array.Empty<object>(), expiresAt = (DateTimeOffset?)null }),

@@ -84,7 +84,12 @@ internal sealed partial class ActorsBlock : BuildingBlock
             var data = new BytesValue { Value = ByteString.CopyFromUtf8(reminder.Data?.GetRawText() ?? "") };
             return new GetActorReminderResponse
             {
-                ActorType = request.ActorType, ActorId = request.ActorId, DueTime = reminder.DueText, Period = Period(reminder), Ttl = reminder.TtlText, Data = Any.Pack(data),
+                ActorType = request.ActorType,
+                ActorId = request.ActorId,
+                DueTime = reminder.DueText,
+                Period = Period(reminder),
+                Ttl = reminder.TtlText,
+                Data = Any.Pack(data),
             };
         });
         methods.Unary<RegisterActorTimerRequest, Empty>("RegisterActorTimer", (instance, request, _) =>
@@ -281,7 +286,12 @@ internal sealed partial class ActorsBlock : BuildingBlock
         var reminder = await GetReminderAsync(SidecarInstance.Of(http), TypeOf(http), IdOf(http), http.RouteText("name"), http.RequestAborted);
         await http.Response.WriteAsJsonAsync(new
         {
-            actorID = IdOf(http), actorType = TypeOf(http), data = reminder.Data, dueTime = reminder.DueText, period = Period(reminder), ttl = reminder.TtlText,
+            actorID = IdOf(http),
+            actorType = TypeOf(http),
+            data = reminder.Data,
+            dueTime = reminder.DueText,
+            period = Period(reminder),
+            ttl = reminder.TtlText,
         }, http.RequestAborted);
     }
 

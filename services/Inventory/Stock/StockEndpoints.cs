@@ -44,7 +44,9 @@ public static class StockEndpoints
                 StatusCodes.Status422UnprocessableEntity, "below-reserved", "Fewer units than are held for orders.",
                 extensions: new Dictionary<string, object?>
                 {
-                    ["productId"] = below.Line.ProductId, ["warehouse"] = below.Line.Warehouse, ["reserved"] = below.Reserved,
+                    ["productId"] = below.Line.ProductId,
+                    ["warehouse"] = below.Line.Warehouse,
+                    ["reserved"] = below.Reserved,
                 }),
             var other => throw new UnreachableException($"{other}"),
         };
