@@ -175,6 +175,36 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
         }
     }
 
+    /// <summary>
+    /// A parcel exists. The commonest news by far and one that moves no order, so it is one statement: one round trip, one commit.
+    /// False when there is no such order.
+    /// </summary>
+    public async Task<bool> ParcelCreatedAsync(ParcelNews news, CancellationToken ct)
+    {
+        await using var write = database.CreateCommand("""
+            WITH known AS (
+                SELECT order_id FROM orders WHERE order_id = $3
+            ), first AS (
+                INSERT INTO inbox (event_id) SELECT $1 FROM known ON CONFLICT DO NOTHING RETURNING event_id
+            ), parcel AS (
+                INSERT INTO shipments (shipment_id, order_id, seller_id, warehouse, stage, updated_at)
+                SELECT $2, known.order_id, $4, $5, $6, $7 FROM known CROSS JOIN first
+                ON CONFLICT (shipment_id) DO UPDATE SET warehouse = coalesce(shipments.warehouse, excluded.warehouse), updated_at = excluded.updated_at
+            ), seen AS (
+                UPDATE orders SET version = version + 1, updated_at = $7 FROM first WHERE order_id = $3
+            )
+            SELECT EXISTS (SELECT FROM known)
+            """);
+        write.Parameters.Add(new() { Value = news.EventId });
+        write.Parameters.Add(new() { Value = news.ShipmentId });
+        write.Parameters.Add(new() { Value = news.OrderId });
+        write.Parameters.Add(new() { Value = news.SellerId });
+        write.Parameters.Add(OrNull(news.Warehouse));
+        write.Parameters.Add(new() { Value = (short)ParcelStage.Created });
+        write.Parameters.Add(new() { Value = time.GetUtcNow() });
+        return (bool)(await write.ExecuteScalarAsync(ct))!;
+    }
+
     /// <summary>News of a parcel. It may be the second copy, or late: a stage never goes back, and an order follows its parcels only forward.</summary>
     public async Task<bool> ParcelAsync(ParcelNews news, CancellationToken ct)
     {
@@ -210,24 +240,22 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
                 new("""
                     SELECT count(*) FILTER (WHERE stage >= 2)::integer, count(*) FILTER (WHERE stage = 4)::integer FROM shipments WHERE order_id = $1
                     """) { Parameters = { new() { Value = news.OrderId } } },
-                OrderSql.Lines(news.OrderId),
             },
         };
-        string status;
+        string status, currency;
         bool cancelRequested;
         int underWay, arrived;
-        OrderDelivered delivered;
+        Guid buyer;
+        OrderContact contact;
         await using (var reader = await write.ExecuteReaderAsync(ct))
         {
             if (!await reader.ReadAsync(ct)) return false;
             status = reader.GetString(0);
             cancelRequested = reader.GetBoolean(1);
-            var (buyer, currency, contact) = (reader.GetGuid(2), reader.GetString(3), JsonSerializer.Deserialize<OrderContact>(reader.GetString(4), JsonSerializerOptions.Web)!);
+            (buyer, currency, contact) = (reader.GetGuid(2), reader.GetString(3), JsonSerializer.Deserialize<OrderContact>(reader.GetString(4), JsonSerializerOptions.Web)!);
             await reader.NextResultAsync(ct);
             await reader.ReadAsync(ct);
             (underWay, arrived) = (reader.GetInt32(0), reader.GetInt32(1));
-            await reader.NextResultAsync(ct);
-            delivered = new OrderDelivered(news.OrderId, buyer, await OrderSql.ReadLinesAsync(reader, currency, ct), contact);
         }
 
         // A cancellation under way gives the money back: it decides what the order becomes, and finds the parcel out there.
@@ -244,7 +272,15 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
         };
         if (cancelRequested && news.Stage >= ParcelStage.Shipped) move.BatchCommands.Add(SagaStore.Park(news.OrderId, "A parcel left although the order was called off.", now));
         await move.ExecuteNonQueryAsync(ct);
-        if (next == OrderStatus.Delivered && status != OrderStatus.Delivered) await Outbox.AddAsync(tx, delivered, news.OrderId, ct);
+        if (next == OrderStatus.Delivered && status != OrderStatus.Delivered)
+        {
+            await using var read = new NpgsqlBatch(connection, tx) { BatchCommands = { OrderSql.Lines(news.OrderId) } };
+            await using var reader = await read.ExecuteReaderAsync(ct);
+            var delivered = new OrderDelivered(news.OrderId, buyer, await OrderSql.ReadLinesAsync(reader, currency, ct), contact);
+            await reader.DisposeAsync();
+            await Outbox.AddAsync(tx, delivered, news.OrderId, ct);
+        }
+
         await tx.CommitAsync(ct);
         outbox.Notify();
         return true;

@@ -95,10 +95,10 @@ public sealed class WhenParcelsTravel : IAsyncLifetime
         Assert.Empty(await shop.Service.EventsAsync<OrderDelivered>());
     }
 
-    [Fact]
-    public async Task News_of_an_order_nobody_knows_becomes_a_dead_letter()
+    [Theory, MemberData(nameof(Kinds))]
+    public async Task News_of_an_order_nobody_knows_becomes_a_dead_letter(string kind)
     {
-        using var response = await shop.Service.DeliverAsync(News("shipped", Guid.NewGuid(), parcels: 1, of: Guid.NewGuid()));
+        using var response = await shop.Service.DeliverAsync(News(kind, Guid.NewGuid(), parcels: 1, of: Guid.NewGuid()));
         Assert.Equal("DROP", JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement.GetProperty("status").GetString());
     }
 
