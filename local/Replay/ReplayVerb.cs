@@ -234,7 +234,7 @@ internal sealed class Sales(ShopClient shop, SalesPlan plan, string run, ReplayO
                 (last, lastMove) = ((finished, unsettled), TimeProvider.System.GetTimestamp());
             else if (complete && TimeProvider.System.GetElapsedTime(lastMove) > patience)
                 return;   // the reconciliation says what is open
-            await Task.Delay(TimeSpan.FromMilliseconds(500), ct);
+            await Task.Delay(TimeSpan.FromSeconds(1), ct);   // every look costs the system that is being measured
         }
     }
 
