@@ -8,13 +8,14 @@ namespace Marketplace.Local.Sidecar.Actors;
 /// Where actors live: which healthy instances host a type, and on which of them each active actor is. An actor stays where it is until it is idle
 /// or its instance is lost; it moves between turns only, so that no two instances ever have it at work.
 /// </summary>
-internal sealed partial class ActorDirectory(SidecarHost host, ILogger log)
+internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : IDisposable
 {
     public const string ReentrancyHeader = "Dapr-Reentrancy-Id";
     private const int PlacementRetries = 5;
     private static readonly TimeSpan PlacementPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(2);
 
+    private readonly CancellationTokenSource stop = new();
     private readonly ConcurrentDictionary<(string Type, string Id), ActiveActor> actors = new();
     private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyDictionary<string, ActorConfig>> hosted = new();
     private readonly ConcurrentDictionary<(SidecarInstance, string Type, string Id), bool> leftBehind = new();
@@ -81,9 +82,11 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log)
         _ = AbortAsync(busy, instance, drain, ct);
     }
 
-    public void Clear()
+    public void Dispose()
     {
+        stop.Cancel();
         foreach (var actor in actors.Values) Remove(actor);
+        stop.Dispose();
     }
 
     private async Task AbortAsync(List<ActiveActor> busy, SidecarInstance instance, TimeSpan drain, CancellationToken ct)
@@ -109,16 +112,32 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log)
                 await actor.Gone.WaitAsync(ct);
                 continue;
             }
-            using (turn)
+
+            // A caller that leaves does not end the turn: the app is still at it, and nobody else may be.
+            var serving = ServeAsync(actor, turn, call, config, caller, timeout);
+            try
             {
-                try
-                {
-                    return await PlacedAsync(actor, call, config, caller, timeout, ct);
-                }
-                finally
-                {
-                    actor.Touch(config.IdleTimeout);
-                }
+                return await serving.WaitAsync(ct);
+            }
+            catch (OperationCanceledException) when (ct.IsCancellationRequested && !serving.IsCompleted)
+            {
+                _ = serving.ContinueWith(static left => left.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+                throw;
+            }
+        }
+    }
+
+    private async Task<ActorReply> ServeAsync(ActiveActor actor, ActorTurns.Turn turn, ActorCall call, ActorConfig config, string caller, TimeSpan? timeout)
+    {
+        using (turn)
+        {
+            try
+            {
+                return await PlacedAsync(actor, call, config, caller, timeout, stop.Token);
+            }
+            finally
+            {
+                actor.Touch(config.IdleTimeout);
             }
         }
     }

@@ -143,7 +143,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
         await stop.CancelAsync();
         await timers.DisposeAsync();
         await reminders.DisposeAsync();
-        directory.Clear();
+        directory.Dispose();
         stop.Dispose();
         await base.DisposeAsync();
     }

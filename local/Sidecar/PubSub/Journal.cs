@@ -36,8 +36,8 @@ internal sealed partial class Journal : IAsyncDisposable
     private int nextGroup = 1;
     private int nextSegment = 1;
     private long resident;
+    private bool damaged;
     private bool stopping;
-    private Exception? broken;
 
     public Journal(string folder, ILogger log, JournalLimits? limits = null)
     {
@@ -173,14 +173,13 @@ internal sealed partial class Journal : IAsyncDisposable
             _ = Announce();
         }
         await writer;
-        lock (gate) broken ??= new ObjectDisposedException(nameof(Journal));
         foreach (var segment in segments) segment.Handle.Dispose();
         work.Dispose();
     }
 
     private bool Append(string topic, in Sealed content)
     {
-        if (broken is not null) throw new IOException("The journal cannot be written.", broken);
+        if (stopping) throw new IOException("The sidecar host is stopping.");
         var waiting = 0;
         foreach (var group in groups.Values)
             if (group.Topic == topic) waiting++;
@@ -207,46 +206,69 @@ internal sealed partial class Journal : IAsyncDisposable
             await work.WaitAsync();
             Batch batch;
             bool last;
+            Exception? fault = null;
             lock (gate)
             {
-                (batch, last) = (open, stopping);
                 try
                 {
-                    if (segments.Last!.Value.Length > limits.SegmentBytes) Roll();
+                    if (damaged || segments.Last!.Value.Length > limits.SegmentBytes) Roll();
+                    damaged = false;
                     Compact();
                 }
                 catch (Exception e) when (IsDiskFault(e))
                 {
-                    Break(batch, e);
+                    fault = e;
                 }
+                (batch, last) = (open, stopping);
                 (open, spare) = (spare, batch);
             }
 
             try
             {
-                if (broken is null) Store(batch);
-                foreach (var (message, _) in batch.Messages)
-                    if (!message.Moved && broken is null) Written?.Invoke(message);
-                batch.Durable.TrySetResult();
+                if (fault is null) Store(batch);
             }
             catch (Exception e) when (IsDiskFault(e))
             {
-                Break(batch, e);
+                fault = e;
             }
+
+            if (fault is null)
+            {
+                Tell(batch);
+                batch.Durable.SetResult();
+            }
+            else
+            {
+                // Its publishers are told, the next batch tries a new segment. Lost acknowledgements only mean redeliveries after a restart.
+                damaged = true;
+                LogNotWritten(log, folder, fault);
+                batch.Durable.SetException(new IOException($"The journal in {folder} cannot be written: {fault.Message}", fault));
+            }
+
             batch.Clear();
             lock (gate) DropFinished();
             if (last) return;
         }
     }
 
-    private static bool IsDiskFault(Exception e) => e is IOException or UnauthorizedAccessException;
-
-    private void Break(Batch batch, Exception e)
+    private void Tell(Batch batch)
     {
-        LogBroken(log, folder, e);
-        lock (gate) broken = e;
-        batch.Durable.TrySetException(new IOException("The journal cannot be written.", e));
+        foreach (var (message, _) in batch.Messages)
+        {
+            if (message.Moved) continue;
+            try
+            {
+                Written?.Invoke(message);
+            }
+            catch (Exception e)
+            {
+                // One message hit by a bug of ours must not end all publishing; it is delivered when the host starts again.
+                LogNotDispatched(log, message.Sequence, message.Topic, e);
+            }
+        }
     }
+
+    private static bool IsDiskFault(Exception e) => e is IOException or UnauthorizedAccessException;
 
     private void Store(Batch batch)
     {
@@ -311,9 +333,17 @@ internal sealed partial class Journal : IAsyncDisposable
     {
         while (segments.Count > 1 && segments.First!.Value is { Live.Count: 0 } done)
         {
+            try
+            {
+                File.Delete(done.Path);
+            }
+            catch (Exception e) when (IsDiskFault(e))
+            {
+                LogNotDeleted(log, done.Path, e);   // it stays the first, and so do those behind it, which say that it is finished
+                return;
+            }
             segments.RemoveFirst();
             done.Handle.Dispose();
-            File.Delete(done.Path);
         }
     }
 
@@ -321,7 +351,7 @@ internal sealed partial class Journal : IAsyncDisposable
     private void Roll()
     {
         var path = Path.Combine(folder, $"{nextSegment++:D8}.journal");
-        var segment = new Segment(path, File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete));
+        var handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete);
         var head = new ArrayBufferWriter<byte>();
         using (new Record(head, Kind.Head))
         {
@@ -329,9 +359,16 @@ internal sealed partial class Journal : IAsyncDisposable
             WriteInt(head, nextGroup);
         }
         foreach (var group in groups.Values) WriteGroup(head, group);
-        RandomAccess.Write(segment.Handle, head.WrittenSpan, 0);
-        segment.Length = head.WrittenCount;
-        segments.AddLast(segment);
+        try
+        {
+            RandomAccess.Write(handle, head.WrittenSpan, 0);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+        segments.AddLast(new Segment(path, handle) { Length = head.WrittenCount });
     }
 
     private List<Message> Read()
@@ -504,8 +541,14 @@ internal sealed partial class Journal : IAsyncDisposable
     [LoggerMessage(LogLevel.Warning, "Journal segment {Path} ends in {Bytes} unreadable bytes; they were never acknowledged and are ignored")]
     private static partial void LogTornTail(ILogger log, string path, int bytes);
 
-    [LoggerMessage(LogLevel.Error, "The journal in {Folder} cannot be written; publishing is refused until the host is restarted")]
-    private static partial void LogBroken(ILogger log, string folder, Exception error);
+    [LoggerMessage(LogLevel.Critical, "Event {Sequence} of {Topic} is stored, but could not be handed to its listeners")]
+    private static partial void LogNotDispatched(ILogger log, long sequence, string topic, Exception error);
+
+    [LoggerMessage(LogLevel.Warning, "Journal segment {Path} is finished and cannot be deleted yet")]
+    private static partial void LogNotDeleted(ILogger log, string path, Exception error);
+
+    [LoggerMessage(LogLevel.Error, "The journal in {Folder} cannot be written; what was being published is refused")]
+    private static partial void LogNotWritten(ILogger log, string folder, Exception error);
 
     private enum Kind : byte
     {

@@ -41,6 +41,20 @@ public sealed class WhenActorsAreCalled : IClassFixture<PostgresFixture>
     }
 
     [Fact]
+    public async Task A_customer_who_walks_away_does_not_let_the_next_one_in_early()
+    {
+        await using var tills = await Tills.StartAsync();
+        using var patience = new CancellationTokenSource();
+        var impatient = tills.Loose("one").InvokeMethodAsync<int, string>("ServeAsync", 1000, patience.Token);
+        await Eventually.Async(() => tills.Book.Count("one", "serving") == 1, "the till is busy");
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => impatient);
+
+        await tills.Till("one").ServeAsync(10);
+        Assert.Equal(1, tills.Book.MostAtOnce);
+    }
+
+    [Fact]
     public async Task An_exception_reaches_the_caller_and_the_till_goes_on()
     {
         await using var tills = await Tills.StartAsync();

@@ -156,6 +156,21 @@ public sealed class WhenTheJournalIsReopened : IDisposable
         Assert.All(byKey, lane => Assert.Equal(Enumerable.Range(0, 200).Select(i => $"{i}"), lane.Select(message => Text(reopened, message))));
     }
 
+    [Fact]
+    public async Task A_disk_that_fails_refuses_what_is_published_and_is_forgiven()
+    {
+        var journal = Open(new JournalLimits(SegmentBytes: 1));   // every write opens a file
+        await journal.JoinAsync("order.created", "payments");
+        await journal.AppendAsync("order.created", Event("before"));
+        Directory.Move(folder, folder + "-away");
+        await Assert.ThrowsAsync<IOException>(() => journal.AppendAsync("order.created", Event("refused")));
+
+        Directory.Move(folder + "-away", folder);
+        await journal.AppendAsync("order.created", Event("after"));
+        Assert.Equal(["before", "after"], written.Select(message => Text(journal, message)));
+        Assert.Equal(["before", "after"], Texts(Open()));
+    }
+
     private Journal Open(JournalLimits? limits = null) => new(folder, NullLogger.Instance, limits) { Written = written.Add };
 
     private static Sealed Event(string text, string? key = null) => new(Encoding.UTF8.GetBytes(text), key, Raw: false, Expires: null);
