@@ -28,6 +28,7 @@ foreach (var inMemory in only switch { null => (bool[])[false, true], "memory" =
     Add(await RunAsync($"{store}, 64 in flight", quick ? 1000 : 8000, 64));
 }
 
+AnsiConsole.Profile.Width = 140;
 AnsiConsole.Write(table);
 
 void Add(Row row) => table.AddRow(

@@ -194,7 +194,7 @@ public sealed class WhenAWorkerRunsTurns : IAsyncLifetime
     [Fact]
     public async Task The_timer_of_a_wait_ends_with_the_event()
     {
-        await worker.BeginAsync("a", Do.WaitTimer(0, "Paid", DateTimeOffset.UtcNow.AddMilliseconds(400)), Do.WaitTimer(1, "PAID", DateTimeOffset.UtcNow.AddMilliseconds(500)));
+        await worker.BeginAsync("a", Do.WaitTimer(0, "Paid", DateTimeOffset.UtcNow.AddSeconds(2)), Do.WaitTimer(1, "PAID", DateTimeOffset.UtcNow.AddSeconds(2.2)));
         await worker.RaiseAsync("a", "paid");
         await worker.AnswerAsync(await worker.NextTurnAsync());
 
@@ -240,7 +240,7 @@ public sealed class WhenAWorkerRunsTurns : IAsyncLifetime
         Assert.Equal(OrchestrationStatus.Running, (await worker.GetAsync("a")).WorkflowStatus);
 
         // Neither the result nor the timer of the old execution reach the new one, which uses the same ids.
-        await worker.AnswerAsync(fresh, Do.Activity(0, "Ship"), Do.Timer(1, DateTimeOffset.UtcNow.AddSeconds(1)));
+        await worker.AnswerAsync(fresh, Do.Activity(0, "Ship"), Do.Timer(1, DateTimeOffset.UtcNow.AddHours(1)));
         await worker.AnswerAsync(orphan, "\"old\"");
         await worker.AnswerAsync(await worker.NextActivityAsync(), "\"new\"");
         var next = await worker.NextTurnAsync();

@@ -37,7 +37,7 @@ public sealed class WhenClientsSteerInstances : IAsyncLifetime
     [Fact]
     public async Task A_start_that_the_caller_gave_up_goes_on()
     {
-        var waiting = worker.Client.StartInstanceAsync(new CreateInstanceRequest { InstanceId = "a", Name = "Buy" }, deadline: DateTime.UtcNow.AddMilliseconds(300));
+        var waiting = worker.Client.StartInstanceAsync(new CreateInstanceRequest { InstanceId = "a", Name = "Buy" }, deadline: DateTime.UtcNow.AddMilliseconds(1500));
         var turn = await worker.NextTurnAsync();
         await Assert.ThrowsAsync<RpcException>(async () => await waiting);
         await worker.AnswerAsync(turn, Do.Complete("1"));
@@ -269,6 +269,20 @@ public sealed class WhenClientsSteerInstances : IAsyncLifetime
         await depot.BeginAsync("a");
         Assert.Equal(["a"], (await depot.Client.ListInstanceIDsAsync(new ListInstanceIDsRequest())).InstanceIds);
         Assert.False(depot.HasTurn || worker.HasTurn);
+    }
+
+    [Fact]
+    public async Task Two_instances_of_an_app_share_workflows_and_one_takes_over_from_the_other()
+    {
+        await using var pair = await WorkflowHost.StartAsync(apps: ["shop", "shop"]);
+        var first = await ScriptedWorker.ConnectAsync(pair.Plan.Apps[0].GrpcPort);
+        await using var second = await ScriptedWorker.ConnectAsync(pair.Plan.Apps[1].GrpcPort);
+        var starts = Enumerable.Range(0, 6).Select(i => first.StartAsync($"a{i}")).ToList();
+        await Eventually.Async(() => first.HasTurn && second.HasTurn, "both instances get turns");
+        await first.DisposeAsync();
+        for (var i = 0; i < 6; i++) await second.AnswerAsync(await second.NextTurnAsync(), Do.Complete());
+        Assert.All(await Task.WhenAll(Enumerable.Range(0, 6).Select(i => second.CompletionAsync($"a{i}"))), state => Assert.Equal(OrchestrationStatus.Completed, state.WorkflowStatus));
+        await Task.WhenAll(starts.Select(start => ((Task)start).ContinueWith(_ => { }, TaskScheduler.Default)));
     }
 
     [Fact]

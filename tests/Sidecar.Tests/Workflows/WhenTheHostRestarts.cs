@@ -32,14 +32,15 @@ public sealed class WhenTheHostRestarts(PostgresFixture postgres) : IClassFixtur
     [Fact]
     public async Task Everything_acknowledged_is_still_there()
     {
+        var soon = DateTimeOffset.UtcNow.AddSeconds(8);      // after the restart, also on a slow machine
         await worker.BeginAsync("activity", Do.Activity(0, "Charge", "\"1\""), Do.Activity(1, "Pack"));
         var done = await worker.NextActivityAsync();
         await worker.AnswerAsync(done, "\"done\"");
         await worker.AnswerAsync(await worker.NextTurnAsync(), Do.Activity(2, "Ship"));
-        await worker.BeginAsync("timer", Do.Timer(0, DateTimeOffset.UtcNow.AddSeconds(1)));
+        await worker.BeginAsync("timer", Do.Timer(0, soon));
         await worker.BeginAsync("late-timer", Do.Timer(0, DateTimeOffset.UtcNow.AddHours(1)));
         await worker.BeginAsync("event", Do.WaitTimer(0, "Paid", DateTimeOffset.UtcNow.AddHours(1)));
-        await worker.StartAsync("scheduled", at: DateTimeOffset.UtcNow.AddSeconds(1));
+        await worker.StartAsync("scheduled", at: soon);
         await worker.StartAsync("scheduled-late", at: DateTimeOffset.UtcNow.AddHours(1));
         await worker.BeginAsync("finished", Do.Complete("\"1\""));
         await worker.BeginAsync("parent", Do.Child(0, "Pack"));
