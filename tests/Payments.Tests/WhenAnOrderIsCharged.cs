@@ -132,7 +132,9 @@ public sealed class WhenAnOrderIsCharged
         var order = A.ChargeOf(1_000) with { ReservedUntil = DateTimeOffset.UtcNow.AddSeconds(secondsLeft) };
 
         Assert.Equal(refusal, (await till.ChargeAsync(order)).Refusal);
+        Assert.Equal(refusal, (await till.ChargeAsync(order)).Refusal);
         Assert.Equal(refusal is null ? 1_000 : 0, await till.NetPenceAsync());
+        Assert.Equal(refusal is null ? [] : [refusal], (await till.Payments.EventsAsync<PaymentFailed>()).Select(failed => failed.Reason));
     }
 
     [Fact]

@@ -21,13 +21,14 @@ public sealed class AttemptStore(NpgsqlDataSource database, OutboxSignal outbox,
 
     /// <summary>
     /// Writes the row before the provider is called. One round trip and one commit: the order's lock keeps two attempts from missing each other, and an
-    /// attempt older than one that exists is not begun any more.
+    /// attempt older than one that exists is not begun any more. One that is refused at once is announced in the same transaction.
     /// </summary>
     public async Task<AttemptBegun> BeginAsync(ChargeRequest charge, string? method, string? customer, string? refusal, TimeSpan lease, CancellationToken ct)
     {
         var now = time.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(ct);
-        await using var batch = new NpgsqlBatch(connection)
+        await using var tx = refusal is null ? null : await connection.BeginTransactionAsync(ct);   // a batch alone is a transaction already
+        await using var batch = new NpgsqlBatch(connection, tx)
         {
             BatchCommands =
             {
@@ -52,21 +53,31 @@ public sealed class AttemptStore(NpgsqlDataSource database, OutboxSignal outbox,
             },
         };
 
-        await using var reader = await batch.ExecuteReaderAsync(ct);
-        await reader.NextResultAsync(ct);                            // the lock returns a row, the insert none: this is the list
         PaymentAttempt? row = null;
         var older = new List<PaymentAttempt>();
-        while (await reader.ReadAsync(ct))
+        await using (var reader = await batch.ExecuteReaderAsync(ct))
         {
-            var found = Read(reader);
-            if (found.Attempt == charge.Attempt)
-                row = found;
-            else if (found.Attempt < charge.Attempt && (found.Status is AttemptStatus.Charging or AttemptStatus.Captured or AttemptStatus.Undoing
-                || (found.Status == AttemptStatus.Refused && found.IntentId is not null)))
-                older.Add(found);
+            await reader.NextResultAsync(ct);                        // the lock returns a row, the insert none: this is the list
+            while (await reader.ReadAsync(ct))
+            {
+                var found = Read(reader);
+                if (found.Attempt == charge.Attempt)
+                    row = found;
+                else if (found.Attempt < charge.Attempt && found.IsOpen)
+                    older.Add(found);
+            }
         }
 
-        return new AttemptBegun(batch.BatchCommands[1].RecordsAffected == 1, row, older);
+        var ours = batch.BatchCommands[1].RecordsAffected == 1;
+        if (tx is not null)
+        {
+            if (ours)
+                await Outbox.AddAsync(tx, FailedEvent(row!, refusal!), charge.OrderId, ct);
+            await tx.CommitAsync(ct);
+            outbox.Notify();
+        }
+
+        return new AttemptBegun(ours, row, older);
     }
 
     public async Task<PaymentAttempt?> FindAsync(Guid orderId, int attempt, CancellationToken ct)
@@ -171,16 +182,6 @@ public sealed class AttemptStore(NpgsqlDataSource database, OutboxSignal outbox,
         await tx.CommitAsync(ct);
         outbox.Notify();
         return true;
-    }
-
-    /// <summary>Announces an attempt that was refused as it was written.</summary>
-    public async Task AnnounceRefusalAsync(PaymentAttempt refused, CancellationToken ct)
-    {
-        await using var connection = await database.OpenConnectionAsync(ct);
-        await using var tx = await connection.BeginTransactionAsync(ct);
-        await Outbox.AddAsync(tx, FailedEvent(refused, refused.Refusal!), refused.OrderId, ct);
-        await tx.CommitAsync(ct);
-        outbox.Notify();
     }
 
     /// <summary>Lets anybody go on at once: what is left to find out can be found out by the next one who asks.</summary>

@@ -35,7 +35,6 @@ public sealed partial class ChargeDesk(
 
         if (row.Status == AttemptStatus.Refused)
         {
-            await attempts.AnnounceRefusalAsync(row, CancellationToken.None);
             LogRefused(row.OrderId, row.Attempt, row.Refusal!);
             return Answer(row);
         }

@@ -31,6 +31,9 @@ public sealed record PaymentAttempt(
     bool CloseIntent,
     bool WasCaptured)
 {
+    /// <summary>Something of it is at the provider that a later attempt must end first.</summary>
+    public bool IsOpen => Status is AttemptStatus.Charging or AttemptStatus.Captured or AttemptStatus.Undoing || (Status == AttemptStatus.Refused && IntentId is not null);
+
     /// <summary>What the provider is asked to charge. The same row asks the same, whoever reads it.</summary>
     public ProviderCharge ToProvider() => new(OrderId, Attempt, Amount!.Value.Minor, Amount.Value.Currency, PaymentMethod!, ProviderCustomer);
 
