@@ -58,7 +58,7 @@ internal sealed class Broadcast : IAsyncDisposable
         Plan = new SidecarPlan(Path.Combine(folder, "data"), Ports.Free(), null, "app-token", null,
         [
             new SidecarApp("shop", folder, AppPort: null, Ports.Free(), Ports.Free(), [resources]),   // only publishes
-            .. apps.Select(app => new SidecarApp(app.AppId, folder, app.Port, Ports.Free(), Ports.Free(), [resources])),
+            .. apps.Select(app => new SidecarApp(app.AppId, folder, app.Port, Ports.Free(), Ports.Free(), [resources], HealthCheck: app.HealthCheck)),
         ]);
     }
 

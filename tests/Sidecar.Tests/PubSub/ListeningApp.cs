@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json;
+using Marketplace.Local.Sidecar;
 using Marketplace.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -23,6 +24,7 @@ internal sealed class ListeningApp : IAsyncDisposable
 
     public string AppId { get; }
     public int Port { get; } = Ports.Free();
+    public AppHealthCheck? HealthCheck { get; init; }
     public bool IsUp => server is not null;
     public ConcurrentQueue<Arrival> Arrivals { get; } = new();
 

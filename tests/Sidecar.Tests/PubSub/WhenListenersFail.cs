@@ -189,6 +189,36 @@ public sealed class WhenListenersFail
     }
 
     [Fact]
+    public async Task An_app_whose_probes_fail_gets_nothing_until_it_is_well_again()
+    {
+        var (well, probes) = (true, 0);
+        await using var billing = new ListeningApp("billing", app =>
+        {
+            app.MapGet("/livez", () =>
+            {
+                Interlocked.Increment(ref probes);
+                return Volatile.Read(ref well) ? Results.Ok() : Results.StatusCode(503);
+            });
+            app.MapPost("/orders", () => Results.Ok()).WithTopic("plain", "order.created");
+        })
+        {
+            HealthCheck = new AppHealthCheck("/livez", TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2), Threshold: 2),
+        };
+        await using var sidecars = await Broadcast.StartAsync(billing);
+        Volatile.Write(ref well, false);
+        await Eventually.Async(() => !sidecars.Host.Instances[1].Channel.IsHealthy, "the app counts as ill");
+        await Eventually.Async(() => !sidecars.Host.Instances[1].Introduced, "it is left alone");
+
+        await sidecars.Client().PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
+        var seen = Volatile.Read(ref probes);
+        await Eventually.Async(() => Volatile.Read(ref probes) >= seen + 3, "time passes");
+        Assert.Empty(billing.Arrivals);
+
+        Volatile.Write(ref well, true);
+        await Eventually.Async(() => billing.Arrivals.Count == 1, "the event arrives");
+    }
+
+    [Fact]
     public async Task An_event_in_the_hands_of_a_dying_instance_goes_to_the_other()
     {
         var hung = new TaskCompletionSource();
