@@ -188,7 +188,7 @@ public sealed class LocalSystem : IAsyncDisposable
         await built;
         await MigrateAsync(ct);
 
-        StartSidecars(set);
+        StartSidecars(ForThisFolder(set));
         foreach (var (name, service, part) in Instances())
             StartService(name, service, part!);
 
@@ -359,6 +359,23 @@ public sealed class LocalSystem : IAsyncDisposable
             await migrations.RunAsync(service, login!.To(service.Database!, service.Database, keys.Database(service.AppId)), token);
             PartOf(service)?.Says("migrated");
         });
+    }
+
+    /// <summary>
+    /// A set for a real Dapr names the secrets' usual place, relative to the app. On another data folder a copy of the set that
+    /// names its place does the same.
+    /// </summary>
+    private string ForThisFolder(string set)
+    {
+        const string Usual = "../../.local/secrets.json";
+        if (Path.GetFullPath(Data.Root) == Path.Combine(tree.Root, ".local") || !Directory.EnumerateFiles(set).Any(file => File.ReadAllText(file).Contains(Usual, StringComparison.Ordinal)))
+            return set;
+        var copy = Directory.CreateDirectory(Path.Combine(Data.Root, "components", options.Components)).FullName;
+        foreach (var old in Directory.EnumerateFiles(copy))
+            File.Delete(old);
+        foreach (var file in Directory.EnumerateFiles(set))
+            File.WriteAllText(Path.Combine(copy, Path.GetFileName(file)), File.ReadAllText(file).Replace(Usual, Data.Secrets, StringComparison.Ordinal));
+        return copy;
     }
 
     private void StartSidecars(string set)
