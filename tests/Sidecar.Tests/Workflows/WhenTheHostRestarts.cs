@@ -1,32 +1,34 @@
 using Dapr.Workflow.Protocol;
+using Marketplace.Local.Redis;
 using Marketplace.TestKit;
 using Xunit;
 using EventType = Dapr.Workflow.Protocol.HistoryEvent.EventTypeOneofCase;
 
 namespace Marketplace.Sidecar.Tests.Workflows;
 
-/// <summary>A host is killed where it stands; the next one, on the same PostgreSQL, must go on as if nothing had been.</summary>
-public sealed class WhenTheHostRestarts(PostgresFixture postgres) : IClassFixture<PostgresFixture>, IAsyncLifetime
+/// <summary>A host is killed where it stands; the next one, on the same store, must go on as if nothing had been.</summary>
+public abstract class WhenTheHostRestarts : IAsyncLifetime
 {
-    private readonly PostgresFixture postgres = postgres;
     private WorkflowHost host = null!;
     private SidecarProcess process = null!;
     private ScriptedWorker worker = null!;
 
+    private protected abstract Task<WorkflowHost> PrepareAsync();
+
     public async ValueTask InitializeAsync()
     {
-        host = WorkflowHost.Prepare(await TestDatabase.CreateAsync(), ["shop"]);
+        host = await PrepareAsync();
         process = new SidecarProcess(host.Plan);
         await process.StartAsync();
         worker = await ScriptedWorker.ConnectAsync(host.GrpcPort);
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         if (worker is not null) await worker.DisposeAsync();
         if (process is not null) await process.DisposeAsync();
         if (host is not null) await host.DisposeAsync();
-        Assert.NotNull(postgres);
+        GC.SuppressFinalize(this);
     }
 
     [Fact]
@@ -145,5 +147,34 @@ public sealed class WhenTheHostRestarts(PostgresFixture postgres) : IClassFixtur
         await worker.DisposeAsync();
         await process.StartAsync();
         worker = await ScriptedWorker.ConnectAsync(host.GrpcPort);
+    }
+}
+
+public sealed class WhenTheHostRestartsOnPostgres(PostgresFixture postgres) : WhenTheHostRestarts, IClassFixture<PostgresFixture>
+{
+    private protected override async Task<WorkflowHost> PrepareAsync()
+    {
+        Assert.NotNull(postgres);
+        return WorkflowHost.Prepare(await TestDatabase.CreateAsync(), ["shop"]);
+    }
+}
+
+public sealed class WhenTheHostRestartsOnRedis : WhenTheHostRestarts
+{
+    private readonly string folder = Directory.CreateTempSubdirectory("workflows-redis-").FullName;
+    private Garnet.GarnetServer? server;
+
+    private protected override Task<WorkflowHost> PrepareAsync()
+    {
+        var port = Ports.Free();
+        server = RedisCommand.Start(port, folder, "secret");
+        return Task.FromResult(WorkflowHost.Prepare(database: null, ["shop"], redis: $"127.0.0.1:{port}"));
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        server?.Dispose();
+        Directory.Delete(folder, recursive: true);
     }
 }

@@ -28,11 +28,24 @@ internal sealed class WorkflowHost : IAsyncDisposable
         return workflows;
     }
 
-    public static WorkflowHost Prepare(string? database, string[] apps, string? configuration = null, long maxBody = 4 << 20)
+    public static WorkflowHost Prepare(string? database, string[] apps, string? configuration = null, long maxBody = 4 << 20, string? redis = null)
     {
         var folder = Directory.CreateTempSubdirectory("workflows-").FullName;
         var resources = Directory.CreateDirectory(Path.Combine(folder, "components")).FullName;
-        File.WriteAllText(Path.Combine(resources, "actors.yaml"), database is null
+        File.WriteAllText(Path.Combine(resources, "actors.yaml"), redis is not null
+            ? $$"""
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: { name: actors }
+            spec:
+              type: state.redis
+              version: v1
+              metadata:
+              - { name: redisHost, value: "{{redis}}" }
+              - { name: redisPassword, value: "secret" }
+              - { name: actorStateStore, value: "true" }
+            """
+            : database is null
             ? """
             apiVersion: dapr.io/v1alpha1
             kind: Component
