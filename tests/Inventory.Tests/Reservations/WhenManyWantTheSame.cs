@@ -47,7 +47,7 @@ public sealed class WhenManyWantTheSame
     }
 
     [Fact]
-    public async Task Four_buyers_with_four_carts_and_one_unit_make_one_order()
+    public async Task Trap_4_four_buyers_with_four_carts_and_one_unit_make_one_order_and_leave_no_stray_hold()
     {
         await using var warehouse = await Warehouse.OpenAsync();
         var (last, plenty) = (await warehouse.HasAsync(("south", 1)), await warehouse.HasAsync(("north", 100)));
@@ -56,6 +56,6 @@ public sealed class WhenManyWantTheSame
 
         Assert.Single(replies, reply => reply.Refusal is null);
         Assert.Equal((1, 1), await warehouse.LevelAsync(last));
-        Assert.Equal((100, 2), await warehouse.LevelAsync(plenty));   // trap 4: no stray hold of the losers
+        Assert.Equal((100, 2), await warehouse.LevelAsync(plenty));
     }
 }
