@@ -80,7 +80,7 @@ internal sealed class Bed : IAsyncDisposable
     public (TimeSpan Postgres, TimeSpan Host, TimeSpan Worker) Cpu()
     {
         using var self = Process.GetCurrentProcess();
-        return (Tree(postgres!.Pid), Tree(sidecars!.Pid), self.TotalProcessorTime);
+        return (Tree(postgres!.Pid), sidecars is null ? TimeSpan.Zero : Tree(sidecars.Pid), self.TotalProcessorTime);
 
         // A child may be wrapped in a process that watches over it; what ended children used is counted with their parent.
         static TimeSpan Tree(int root)

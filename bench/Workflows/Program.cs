@@ -15,8 +15,8 @@ table.Columns[0].LeftAligned();
 
 if (only is null)
 {
-    Add(await Floor.OneAfterAnotherAsync(bed.Database, quick ? 50 : 300));
-    Add(await Floor.TogetherAsync(bed.Database, quick ? 2_000 : 20_000));
+    Add(await WithCpuAsync(() => Floor.OneAfterAnotherAsync(bed.Database, quick ? 50 : 300)));
+    Add(await WithCpuAsync(() => Floor.TogetherAsync(bed.Database, quick ? 2_000 : 20_000)));
 }
 
 foreach (var inMemory in only switch { null => (bool[])[false, true], "memory" => [true], _ => [false] })
@@ -36,6 +36,14 @@ void Add(Row row) => table.AddRow(
     Cpu(row.Postgres), Cpu(row.Host), Cpu(row.Worker));
 
 static string Cpu(TimeSpan? each) => each is { } time ? $"{time.TotalMilliseconds:0.00}" : "";
+
+async Task<Row> WithCpuAsync(Func<Task<Row>> measure)
+{
+    var before = bed.Cpu();
+    var row = await measure();
+    var after = bed.Cpu();
+    return row with { Postgres = (after.Postgres - before.Postgres) / row.Runs, Worker = (after.Worker - before.Worker) / row.Runs };
+}
 
 async Task<Row> RunAsync(string what, int count, int inFlight)
 {
