@@ -188,6 +188,7 @@ public sealed class LocalSystem : IAsyncDisposable
         await built;
         await MigrateAsync(ct);
 
+        LookAtPortsAgain();
         StartSidecars(ForThisFolder(set));
         foreach (var (name, service, part) in Instances())
             StartService(name, service, part!);
@@ -206,6 +207,20 @@ public sealed class LocalSystem : IAsyncDisposable
         ready = true;
         view.Headline("The marketplace is up");
         Changed();
+    }
+
+    /// <summary>A build takes a minute; a port that was free before it may not be any more. The gateway's address is known to others by now and stays.</summary>
+    private void LookAtPortsAgain()
+    {
+        foreach (var (name, _, part) in Instances())
+        {
+            var (port, http, grpc) = addresses[name];
+            int Still(int taken, string purpose) => PortBook.IsFree(taken) ? taken : ports.Take(purpose, null);
+            addresses[name] = (name == "gateway" ? port : Still(port, name), Still(http, $"{name}/http"), Still(grpc, $"{name}/grpc"));
+            (part!.Port, part.DaprHttpPort, part.DaprGrpcPort) = addresses[name];
+        }
+
+        ports.Save();
     }
 
     private async Task BringUpInfrastructureAsync(bool migrate, CancellationToken ct)

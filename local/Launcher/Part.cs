@@ -24,8 +24,8 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
     public string Kind => kind;
     public string? AppId { get; init; }
     public int? Port { get; set; }
-    public int? DaprHttpPort { get; init; }
-    public int? DaprGrpcPort { get; init; }
+    public int? DaprHttpPort { get; set; }
+    public int? DaprGrpcPort { get; set; }
 
     /// <summary>What must be up before a restart makes sense: a service that finds no database ends again at once.</summary>
     public IReadOnlyList<Part> Needs { get; init; } = [];
