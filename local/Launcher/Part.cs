@@ -124,8 +124,10 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
                 await Task.Delay(BackOff[Math.Min(Math.Max(quickDeaths - 1, 0), BackOff.Length - 1)], stopping.Token);
                 while (Needs.Any(need => need.State is not (PartState.Ready or PartState.Elsewhere)))
                     await Task.Delay(100, stopping.Token);
-                Child.Dispose();
+                // In this order: what the other parts write of this one must never meet a disposed process.
+                var ended = Child;
                 Child = Child.Start(spec!);
+                ended.Dispose();
                 Become(PartState.Restarting, "");
                 while (!Child.HasExited && !await isReady!(stopping.Token))
                     await Task.Delay(100, stopping.Token);
