@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -8,7 +9,12 @@ namespace Marketplace.Journeys;
 /// <summary>Somebody with a token, or nobody in particular; every call goes through the gateway.</summary>
 public sealed class Person(HttpClient gateway, JsonElement? session)
 {
-    public string? Token { get; } = session?.GetProperty("accessToken").GetString();
+    private static readonly TimeSpan Early = TimeSpan.FromMinutes(1);
+    private readonly SemaphoreSlim refreshing = new(1);
+    private string? refreshToken = Text(session, "refreshToken");
+    private DateTimeOffset expiresAt = Text(session, "expiresAt") is { } at ? DateTimeOffset.Parse(at, CultureInfo.InvariantCulture) : DateTimeOffset.MaxValue;
+
+    public string? Token { get; private set; } = session?.GetProperty("accessToken").GetString();
 
     public Guid Id { get; } = session?.GetProperty("accountId").GetGuid() ?? Guid.Empty;
 
@@ -16,6 +22,7 @@ public sealed class Person(HttpClient gateway, JsonElement? session)
 
     public async Task<Reply> SendAsync(HttpMethod method, string path, object? body = null, string? idempotencyKey = null, params (string Name, string Value)[] headers)
     {
+        await StaySignedInAsync();
         using var request = new HttpRequestMessage(method, gateway.BaseAddress!.GetLeftPart(UriPartial.Authority) + path);   // joined as text: "//internal" is a path here, not a host
         if (Token is not null) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Token);
         if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
@@ -25,6 +32,28 @@ public sealed class Person(HttpClient gateway, JsonElement? session)
         using var response = await gateway.SendAsync(request);
         return new Reply(response, await response.Content.ReadAsStringAsync());
     }
+
+    // Tokens live five minutes, the journeys together longer.
+    private async Task StaySignedInAsync()
+    {
+        if (refreshToken is null || expiresAt - DateTimeOffset.UtcNow > Early) return;
+        await refreshing.WaitAsync();
+        try
+        {
+            if (expiresAt - DateTimeOffset.UtcNow > Early) return;
+            using var response = await gateway.PostAsJsonAsync("/api/v1/sessions/refresh", new { refreshToken });
+            var renewed = new Reply(response, await response.Content.ReadAsStringAsync()).Expect(HttpStatusCode.OK);
+            (Token, refreshToken) = (renewed.String("accessToken"), renewed.String("refreshToken"));
+            expiresAt = renewed.Json.GetProperty("expiresAt").GetDateTimeOffset();
+        }
+        finally
+        {
+            refreshing.Release();
+        }
+    }
+
+    private static string? Text(JsonElement? session, string property) =>
+        session is { } json && json.TryGetProperty(property, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     public Task<Reply> GetAsync(string path, params (string Name, string Value)[] headers) => SendAsync(HttpMethod.Get, path, null, null, headers);
 
