@@ -37,7 +37,23 @@ public sealed class Child : IDisposable
     public ChildSpec Spec { get; }
     public int Pid { get; }
     public DateTime StartedAt { get; }
-    public bool HasExited => process.HasExited;
+
+    /// <summary>Also true of one that was disposed meanwhile: another thread may just have put its successor in place.</summary>
+    public bool HasExited
+    {
+        get
+        {
+            try
+            {
+                return process.HasExited;
+            }
+            catch (InvalidOperationException)
+            {
+                return true;
+            }
+        }
+    }
+
     public int ExitCode => process.ExitCode;
     public Task Exited => process.WaitForExitAsync();
 

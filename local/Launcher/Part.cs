@@ -91,6 +91,9 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
             await Child.StopAsync();
         if (watch is not null)
             await watch;
+        // A restart that was under way may have put a new process in place of the one that was just stopped.
+        if (Child is { HasExited: false } successor)
+            await successor.StopAsync();
         if (State != PartState.Elsewhere)
             Become(PartState.Stopped, "");
     }
