@@ -101,7 +101,13 @@ public sealed class WhenEventsArrive : IAsyncLifetime
     public async Task The_list_of_dead_letters_has_pages()
     {
         for (var number = 1; number <= 5; number++)
+        {
+            // The list is newest first as far as a version 7 UUID tells: to the millisecond.
             await BuryAsync(new LampLit(lamp, number));
+            var buried = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+            await Eventually.Async(() => DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() > buried, "the next millisecond");
+        }
+
         using var operations = app.As(TestTokens.Operator());
 
         var seen = new List<int>();
