@@ -36,6 +36,9 @@ public sealed class WhenWebhooksArrive
         await till.RefundAsync(declined);
 
         await Eventually.Async(async () => (await till.TotalsAsync()).WebhooksOutstanding == 0, "every webhook is answered");
+        await Eventually.Async(
+            async () => await till.Payments.ScalarAsync<long>("SELECT count(*) FROM webhooks") is > 0 and var known && known < till.Postman.Letters.Count,
+            "the second copy of a webhook finds the row of the first");
         await Eventually.Async(async () => await till.Payments.ScalarAsync<long>("SELECT count(*) FROM webhooks WHERE outcome IS NULL") == 0, "every webhook is settled");
 
         Assert.Equal("captured", (await till.ChargeAsync(paid)).Status);
@@ -44,7 +47,6 @@ public sealed class WhenWebhooksArrive
         Assert.Single(await till.Payments.EventsAsync<PaymentRefunded>());
         Assert.Single(await till.Payments.EventsAsync<PaymentFailed>());
         Assert.Equal(1_000, await till.NetPenceAsync());
-        Assert.True(await till.Payments.ScalarAsync<long>("SELECT count(*) FROM webhooks") < till.Postman.Letters.Count, "the second copy of a webhook finds the row of the first");
     }
 
     [Fact]
