@@ -37,6 +37,11 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
         return new SidecarsUnderTest(folder, planned, await SidecarHost.StartAsync(plan));
     }
 
+    /// <summary>Where the sidecar of an app listens, for clients of other languages.</summary>
+    public int HttpPort(int app = 0) => apps[app].HttpPort;
+
+    public int GrpcPort(int app = 0) => apps[app].GrpcPort;
+
     public DaprClient Client(int app = 0, string? apiToken = null)
     {
         var builder = new DaprClientBuilder()
