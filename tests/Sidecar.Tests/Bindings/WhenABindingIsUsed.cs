@@ -15,6 +15,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.Bindings;
 
+[EverySidecar]
 public sealed class WhenABindingIsUsed
 {
     [Fact]

@@ -6,6 +6,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.Invocation;
 
+[EverySidecar]
 public sealed class WhenAPolicyGuardsAnApp
 {
     private const string Resources = """

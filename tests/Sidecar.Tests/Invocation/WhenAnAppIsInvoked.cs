@@ -14,6 +14,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.Invocation;
 
+[EverySidecar]
 public sealed class WhenAnAppIsInvoked : IAsyncLifetime
 {
     private TestApp callee = null!;
@@ -169,7 +170,7 @@ public sealed class WhenAnAppIsInvoked : IAsyncLifetime
     public async Task The_official_client_invokes_over_http_and_over_grpc()
     {
         using var dapr = sidecars.Client();
-        using var client = DaprClient.CreateInvokeHttpClient("callee", $"http://127.0.0.1:{sidecars.Host.Instances[0].App.HttpPort}");
+        using var client = DaprClient.CreateInvokeHttpClient("callee", $"http://127.0.0.1:{sidecars.HttpPort()}");
         Assert.Equal("hello Ada", (await client.GetFromJsonAsync<JsonElement>("/hello?name=Ada")).GetProperty("greeting").GetString());
 
 #pragma warning disable CS0618 // Old clients still call it.

@@ -5,6 +5,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.Invocation;
 
+[EverySidecar]
 public sealed class WhenTokensAreSet
 {
     [Fact]

@@ -7,6 +7,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.Secrets;
 
+[EverySidecar]
 public sealed class SecretStores : IAsyncLifetime
 {
     private const string Resources = """

@@ -11,6 +11,7 @@ using Xunit;
 namespace Marketplace.Sidecar.Tests.State;
 
 /// <summary>The state API on every store, through the official client and by hand.</summary>
+[EverySidecar]
 public sealed class StoredState(StoresUnderTest stores) : IClassFixture<StoresUnderTest>
 {
     private static readonly string[] All = ["memory", "garnet", "redis", "postgres1", "postgres2"];

@@ -7,6 +7,7 @@ using Xunit;
 
 namespace Marketplace.Sidecar.Tests.State;
 
+[EverySidecar]
 public sealed class WhenAResourceIsLocked
 {
     [Fact]
