@@ -13,6 +13,20 @@ public static class GoJson
 {
     private static readonly SearchValues<byte> Escaped = SearchValues.Create([.. Enumerable.Range(0, 0x20).Select(c => (byte)c), (byte)'"', (byte)'\\', (byte)'<', (byte)'>', (byte)'&', 0xE2]);
 
+    /// <summary>A field as Go's decoder finds it: by its name, else without regard to case. Clients rely on it: npm's <c>@dapr/dapr</c> sends <c>entryID</c>.</summary>
+    public static bool TryField(this JsonElement element, string name, out JsonElement value)
+    {
+        if (element.TryGetProperty(name, out value)) return true;
+        foreach (var property in element.EnumerateObject())
+        {
+            if (!string.Equals(property.Name, name, StringComparison.OrdinalIgnoreCase)) continue;
+            value = property.Value;
+            return true;
+        }
+
+        return false;
+    }
+
     public static byte[] Rewrite(JsonElement element)
     {
         var output = new ArrayBufferWriter<byte>(256);

@@ -16,13 +16,13 @@ internal static class BulkBody
             var ids = new HashSet<string>();
             foreach (var item in document.RootElement.EnumerateArray())
             {
-                var id = item.TryGetProperty("entryId", out var given) ? given.GetString() ?? "" : "";
+                var id = item.TryField("entryId", out var given) ? given.GetString() ?? "" : "";
                 if (id.Length == 0 || !ids.Add(id)) throw BadEntries(pubsub, topic, "entryId is duplicated or not present for entry");
-                var type = item.TryGetProperty("contentType", out var named) ? named.GetString() ?? "" : "";
-                var metadata = item.TryGetProperty("metadata", out var own) && own.ValueKind == JsonValueKind.Object
+                var type = item.TryField("contentType", out var named) ? named.GetString() ?? "" : "";
+                var metadata = item.TryField("metadata", out var own) && own.ValueKind == JsonValueKind.Object
                     ? own.EnumerateObject().ToDictionary(entry => entry.Name, entry => entry.Value.ToString())
                     : [];
-                entries.Add(new Entry(id, Data(item.GetProperty("event"), type), type, metadata));
+                entries.Add(new Entry(id, Data(item.TryField("event", out var payload) ? payload : throw new KeyNotFoundException("event is missing"), type), type, metadata));
             }
             return entries;
         }
