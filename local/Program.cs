@@ -1,3 +1,4 @@
+using Marketplace.Local.Kafka;
 using Marketplace.Local.Launcher;
 using Marketplace.Local.Mail;
 using Marketplace.Local.Provider;
@@ -20,6 +21,7 @@ return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordi
         "sidecars" => await SidecarCommand.RunAsync(args),
         "provider" => await ProviderVerb.RunAsync(args),
         "redis" => await RedisCommand.RunAsync(args),
+        "kafka" => await KafkaCommand.RunAsync(args),
         "mail" => await MailVerb.RunAsync(args),
         _ => Help.Print(verb),
     };
@@ -45,6 +47,7 @@ internal static class Help
               sidecars --plan <file.json>    the sidecars of all apps, in one process
               provider --port <n> --data <folder> [--webhook <url> --webhook-secret <s>]    the payment provider double
               redis --port <n> --data <folder>    a Redis that keeps what it acknowledged (Garnet)
+              kafka --port <n>    a Kafka that lives in memory (librdkafka's mock cluster)
               mail --port <n> --data <folder>    an SMTP server that keeps what it gets as .eml files
             """);
         return asked ? 0 : 2;

@@ -8,6 +8,7 @@ public sealed record DataFolder(string Root)
     public string Redis => Path.Combine(Root, "redis");
     public string Provider => Path.Combine(Root, "provider");
     public string Postgres => Path.Combine(Root, "postgres");
+    public string RabbitMq => Path.Combine(Root, "rabbitmq");
     public string Search => Path.Combine(Root, "search");
     public string Secrets => Path.Combine(Root, "secrets.json");
     public string Keys => Path.Combine(Root, "keys.json");

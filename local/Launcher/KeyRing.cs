@@ -16,6 +16,7 @@ public sealed class KeyRing
     }
 
     public string Postgres => Get("postgres");
+    public string RabbitMq => Get("rabbitmq");
     public string AppToken => Get("app-token");
     public string SigningKeyWrap => Get("signing-key-wrap");
     public string WebhookSecret => Get("stripe-webhook-secret", () => "whsec_" + Random());
