@@ -34,28 +34,39 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
 
     public bool CanPlace(string type) => hosted.Any(entry => entry.Key.Channel.IsHealthy && entry.Value.ContainsKey(type));
 
-    /// <summary>One turn of the actor: the request goes to the instance where it lives. The answer is complete when the turn ends.</summary>
+    /// <summary>
+    /// A call through the API: retry and breaker of the type stand around the whole, the wait for the turn included; the timeout counts within the turn.
+    /// </summary>
     /// <param name="reentrancyId">Of the caller, if it is in a chain of calls.</param>
+    public Task<ActorReply> InvokeAsync(SidecarInstance through, ActorCall call, string? reentrancyId, CancellationToken ct)
+    {
+        var policy = through.Components.Resiliency.ActorCall(call.Type, call.Id);
+        if (policy is null) return CallAsync(call, reentrancyId, ct);
+
+        // The .NET SDK answers 200 with a header when the actor threw. A method that the app does not have stays missing.
+        return policy.RunAsync(host.Time, attempt => CallAsync(call, reentrancyId, attempt), static reply => reply.Status != 200 || reply.Threw, static reply => reply.Status != 404, ct);
+    }
+
+    /// <summary>One turn of the actor: the request goes to the instance where it lives. The answer is complete when the turn ends.</summary>
     public async Task<ActorReply> CallAsync(ActorCall call, string? reentrancyId, CancellationToken ct)
     {
         if (call.Type.StartsWith("dapr.internal.", StringComparison.Ordinal))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_ACTOR_TYPE_RESERVED", $"actor type {call.Type} is reserved");
 
         var config = ConfigOf(call.Type) ?? throw NoAddress(call.Type, call.Id);
-        var policy = PolicyOf(call.Type);
+        var timeout = ResiliencyOf(call.Type)?.ActorTimeout(call.Type);
         var caller = config.Reentrancy ? reentrancyId ?? Guid.NewGuid().ToString() : Guid.NewGuid().ToString();
-        var outside = policy is null ? null : policy with { Timeout = null };
         try
         {
-            return await outside.RunAsync(host.Time, attempt => TurnAsync(call, config, caller, policy?.Timeout, attempt), reply => reply.Status != 200, null, ct);
+            return await TurnAsync(call, config, caller, timeout, ct);
         }
         catch (StackDepthException e)
         {
             throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_STACK_DEPTH", e.Message);
         }
-        catch (Exception e) when (!ct.IsCancellationRequested && e is HttpRequestException or IOException or TimeoutException or BreakerOpenException or OperationCanceledException)
+        catch (Exception e) when (!ct.IsCancellationRequested && e is HttpRequestException or IOException or OperationCanceledException)
         {
-            throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_INVOKE_METHOD", $"error invoke actor method: {e.Message}");
+            throw Failed(e is OperationCanceledException && timeout is not null ? "context deadline exceeded" : e.Message);
         }
     }
 
@@ -218,7 +229,7 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
         var body = await response.Content.ReadAsByteArrayAsync(ct);
         var headers = response.Headers.Concat(response.Content.Headers)
             .SelectMany(header => header.Value, (header, value) => new KeyValuePair<string, string>(header.Key, value));
-        return new ActorReply((int)response.StatusCode, body, [.. headers]);
+        return new ActorReply((int)response.StatusCode, body, [.. headers], response.Headers.Contains("X-DaprErrorResponseHeader"));
     }
 
     private void OnIdle(ActiveActor actor) => _ = PutAwayAsync(actor);
@@ -260,12 +271,14 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
         return null;
     }
 
-    private ResiliencePolicy? PolicyOf(string type)
+    private ResiliencyPolicies? ResiliencyOf(string type)
     {
         foreach (var (instance, types) in hosted)
-            if (types.ContainsKey(type)) return instance.Components.Resiliency.Actor(type);
+            if (types.ContainsKey(type)) return instance.Components.Resiliency;
         return null;
     }
+
+    public static DaprApiException Failed(string why) => new(500, StatusCode.Internal, "ERR_ACTOR_INVOKE_METHOD", $"error invoke actor method: {why}");
 
     private static DaprApiException NoAddress(string type, string id) => new(404, StatusCode.FailedPrecondition, "ERR_ACTOR_NO_ADDRESS",
         $"did not find address for actor {type}/{id}");
@@ -280,7 +293,8 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
 /// <param name="Tail">What follows <c>/actors/{type}/{id}/</c>.</param>
 internal sealed record ActorCall(string Type, string Id, string Tail, IReadOnlyList<KeyValuePair<string, string>> Headers, ReadOnlyMemory<byte> Body);
 
-internal sealed record ActorReply(int Status, byte[] Body, IReadOnlyList<KeyValuePair<string, string>> Headers);
+/// <param name="Threw">The app says so in a header.</param>
+internal sealed record ActorReply(int Status, byte[] Body, IReadOnlyList<KeyValuePair<string, string>> Headers, bool Threw);
 
 /// <summary>An actor some instance has in memory, or is about to.</summary>
 internal sealed class ActiveActor : IDisposable

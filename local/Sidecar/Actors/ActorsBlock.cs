@@ -4,6 +4,7 @@ using Dapr.Client.Autogen.Grpc.v1;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resiliency;
 using Marketplace.Local.Sidecar.State;
 
 namespace Marketplace.Local.Sidecar.Actors;
@@ -45,9 +46,9 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     public override void MapGrpc(DaprMethods methods)
     {
-        methods.Unary<InvokeActorRequest, InvokeActorResponse>("InvokeActor", async (_, request, call) =>
+        methods.Unary<InvokeActorRequest, InvokeActorResponse>("InvokeActor", async (instance, request, call) =>
         {
-            var reply = await InvokeAsync(new ActorCall(request.ActorType, request.ActorId, "method/" + Uri.EscapeDataString(request.Method),
+            var reply = await InvokeAsync(instance, new ActorCall(request.ActorType, request.ActorId, "method/" + Uri.EscapeDataString(request.Method),
                 [.. request.Metadata.Where(entry => !NotForwarded.Contains(entry.Key))], request.Data.Memory),
                 request.Metadata.TryGetValue(ActorDirectory.ReentrancyHeader, out var chain) ? chain : null, call.CancellationToken);
             return new InvokeActorResponse { Data = UnsafeByteOperations.UnsafeWrap(reply.Body) };
@@ -186,7 +187,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
 
         var chain = http.Request.Headers[ActorDirectory.ReentrancyHeader].ToString();
-        var reply = await InvokeAsync(new ActorCall(TypeOf(http), IdOf(http), "method/" + http.GetRouteValue("method") + http.Request.QueryString, headers, body),
+        var reply = await InvokeAsync(SidecarInstance.Of(http), new ActorCall(TypeOf(http), IdOf(http), "method/" + http.GetRouteValue("method") + http.Request.QueryString, headers, body),
             chain.Length > 0 ? chain : null, http.RequestAborted);
         foreach (var (name, value) in reply.Headers)
             if (!NotForwarded.Contains(name)) http.Response.Headers.Append(name, value);
@@ -194,14 +195,22 @@ internal sealed partial class ActorsBlock : BuildingBlock
         await http.Response.Body.WriteAsync(reply.Body, http.RequestAborted);
     }
 
-    private async Task<ActorReply> InvokeAsync(ActorCall call, string? reentrancyId, CancellationToken ct)
+    private async Task<ActorReply> InvokeAsync(SidecarInstance through, ActorCall call, string? reentrancyId, CancellationToken ct)
     {
-        var reply = await directory.CallAsync(call, reentrancyId, ct);
+        ActorReply reply;
+        try
+        {
+            reply = await directory.InvokeAsync(through, call, reentrancyId, ct);
+        }
+        catch (BreakerOpenException e)
+        {
+            throw ActorDirectory.Failed(e.Message);
+        }
+
         if (reply.Status == 200) return reply;
-        var problem = reply.Status == 404
+        throw ActorDirectory.Failed(reply.Status == 404
             ? $"actor method not found: {call.Tail}"
-            : $"error from actor service: ({reply.Status}) {System.Text.Encoding.UTF8.GetString(reply.Body)}";
-        throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_INVOKE_METHOD", $"error invoke actor method: {problem}");
+            : $"error from actor service: ({reply.Status}) {System.Text.Encoding.UTF8.GetString(reply.Body)}");
     }
 
     private async Task OnGetStateAsync(HttpContext http)
@@ -223,7 +232,9 @@ internal sealed partial class ActorsBlock : BuildingBlock
         EnsureActive(instance, type, id);
         try
         {
-            return await StoreOf(instance).GetAsync(StateKey(instance, type, id, key), ct);
+            var store = StoreOf(instance);
+            return await instance.Components.Resiliency.ComponentOutbound(store.Name, "Statestore")
+                .RunAsync(Host.Time, token => store.Store.GetAsync(StateKey(instance, type, id, key), token).AsTask(), static _ => false, null, ct);
         }
         catch (Exception e) when (e is not DaprApiException && !ct.IsCancellationRequested)
         {
@@ -248,7 +259,8 @@ internal sealed partial class ActorsBlock : BuildingBlock
         StateResult result;
         try
         {
-            result = await store.TransactAsync(writes, ct);
+            result = await instance.Components.Resiliency.ComponentOutbound(store.Name, "Statestore")
+                .RunAsync(Host.Time, token => store.Store.TransactAsync(writes, token).AsTask(), static result => !result.Ok, null, ct);
         }
         catch (Exception e) when (!ct.IsCancellationRequested)
         {
@@ -377,7 +389,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
             throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", $"the name of the {what} is not allowed: {name}");
     }
 
-    private static IStateStore StoreOf(SidecarInstance instance) => instance.Components.ActorStore?.Store
+    private static StateStoreComponent StoreOf(SidecarInstance instance) => instance.Components.ActorStore
         ?? throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_RUNTIME_NOT_FOUND", "no state store is configured for actors: one must have metadata actorStateStore \"true\"");
 
     /// <summary>Actors do not use the component's key prefix.</summary>

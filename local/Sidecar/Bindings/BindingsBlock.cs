@@ -156,15 +156,17 @@ internal sealed partial class BindingsBlock(SidecarHost host) : BuildingBlock(ho
     {
         try
         {
-            return await instance.Components.Resiliency.ComponentInbound(binding.Name, "Binding").RunAsync(Host.Time, async token =>
+            var inbound = instance.Components.Resiliency.ComponentInbound(binding.Name, "Binding");
+            var status = await inbound.RunAsync(Host.Time, async token =>
             {
                 using var request = instance.Channel.Request(HttpMethod.Post, Route(binding), new ReadOnlyMemoryContent(data));
                 request.Content!.Headers.ContentType = new MediaTypeHeaderValue("application/json");
                 foreach (var (key, value) in metadata)
                     request.Headers.TryAddWithoutValidation(key, value);
                 using var response = await instance.Channel.SendAsync(request, token);
-                return response.IsSuccessStatusCode;
-            }, static taken => !taken, null, ct);
+                return (int)response.StatusCode;
+            }, static status => status != 200, status => inbound!.Retry?.RetriesHttp(status) == true, ct);
+            return status is >= 200 and <= 299;
         }
         catch (Exception e) when (!ct.IsCancellationRequested)
         {

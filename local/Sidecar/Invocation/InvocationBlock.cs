@@ -3,6 +3,7 @@ using Dapr.Client.Autogen.Grpc.v1;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resiliency;
 using Microsoft.AspNetCore.Http.Features;
 using Yarp.ReverseProxy.Forwarder;
 
@@ -16,8 +17,6 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
 {
     private const string Prefix = "/v1.0/invoke/";
     private const string Method = "/method/";
-    private const int MostRetries = 3;
-    private static readonly TimeSpan RetryPause = TimeSpan.FromSeconds(1);
 
     // Without a policy a call may take as long as caller and callee like.
     private static readonly ForwarderRequestConfig Plain = new() { ActivityTimeout = TimeSpan.FromHours(1), Version = new Version(1, 1), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
@@ -81,7 +80,10 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
 
         try
         {
-            var policy = appId == caller.AppId ? null : caller.Components.Resiliency.App(appId);
+            var policies = caller.Components.Resiliency;
+            var streamed = http.Request.Headers.TransferEncoding.Count > 0;
+            call.Unreachable = streamed || appId == caller.AppId ? null : policies.Unreachable(appId);
+            var policy = policies.App(appId, call.PathOnly);
             if (policy is null)
                 await ForwardAsync(http, caller, callee, call, http.RequestAborted);
             else
@@ -97,14 +99,15 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
     /// <summary>One call, repeated only while no connection to the app can be made: then nothing of the request was sent yet.</summary>
     internal async Task<ForwardOutcome> ForwardAsync(HttpContext http, SidecarInstance caller, AppGroup callee, InvokedCall call, CancellationToken ct)
     {
-        for (var retry = 0; ; retry++)
+        var started = call.Unreachable is null ? 0 : Host.Time.GetTimestamp();
+        for (var retry = 1; ; retry++)
         {
             var instance = callee.AppId == caller.AppId ? caller : callee.Pick();
             if (instance?.Channel.BaseAddress is not { } address)
             {
-                if (retry is > 0 and < MostRetries)
+                if (retry > 1 && call.Unreachable?.Pause(retry, Host.Time.GetElapsedTime(started)) is { } wait)
                 {
-                    await Task.Delay(RetryPause, Host.Time, ct);
+                    await Task.Delay(wait, Host.Time, ct);
                     continue;
                 }
 
@@ -127,12 +130,12 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
             if (error == ForwarderError.Request && exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError })
             {
                 instance.Channel.Suspect();
-                if (retry < MostRetries)
+                if (call.Unreachable?.Pause(retry, Host.Time.GetElapsedTime(started)) is { } pause)
                 {
                     http.Response.Clear();
 
                     // Another instance may answer at once; a single one gets the time to come back.
-                    if (callee.Instances.Count == 1 || retry > 0) await Task.Delay(RetryPause, Host.Time, ct);
+                    if (callee.Instances.Count == 1 || retry > 1) await Task.Delay(pause, Host.Time, ct);
                     continue;
                 }
             }
@@ -208,6 +211,24 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
         if (fault?.Mode == "delay") await Task.Delay(fault.DelayMs, context.CancellationToken);
         if (fault?.Mode == "before") throw new RpcException(new Status(StatusCode.Unknown, "Internal Server Error"));
 
+        var headers = context.RequestHeaders;
+        var policy = caller.Components.Resiliency.App(callee.AppId, path.Split('?')[0]);
+        try
+        {
+            return await policy.RunAsync(Host.Time, ct => CallAsync(caller, callee, message, method, path, headers, fault?.Mode == "after", ct), static _ => false, null, context.CancellationToken);
+        }
+        catch (TimeoutException e)
+        {
+            throw new RpcException(new Status(StatusCode.DeadlineExceeded, e.Message));
+        }
+        catch (BreakerOpenException e)
+        {
+            throw new RpcException(new Status(StatusCode.Unknown, e.Message));
+        }
+    }
+
+    private static async Task<InvokeResponse> CallAsync(SidecarInstance caller, AppGroup callee, InvokeRequest message, HttpMethod method, string path, Metadata headers, bool failAfter, CancellationToken ct)
+    {
         var instance = callee.AppId == caller.AppId ? caller : callee.Pick();
         if (instance?.Channel.BaseAddress is null) throw new RpcException(new Status(StatusCode.Internal, $"failed to invoke, id: {callee.AppId}, err: app is not in a healthy state"));
 
@@ -218,7 +239,7 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
             forwarded.Content.Headers.TryAddWithoutValidation("Content-Type", message.ContentType.Length > 0 ? message.ContentType : "application/json");
         }
 
-        foreach (var entry in context.RequestHeaders)
+        foreach (var entry in headers)
         {
             if (!entry.IsBinary && entry.Key is not ("dapr-api-token" or "user-agent" or "te" or "content-type" or "host") && !entry.Key.StartsWith("grpc-", StringComparison.Ordinal) && entry.Key[0] != ':')
                 forwarded.Headers.TryAddWithoutValidation(entry.Key, entry.Value);
@@ -227,9 +248,9 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
         CallerHeaders.Add(forwarded.Headers, caller, callee.AppId);
         try
         {
-            using var response = await instance.Channel.SendAsync(forwarded, context.CancellationToken);
-            var body = await response.Content.ReadAsByteArrayAsync(context.CancellationToken);
-            if (fault?.Mode == "after") throw new RpcException(new Status(StatusCode.Unknown, "Internal Server Error"));
+            using var response = await instance.Channel.SendAsync(forwarded, ct);
+            var body = await response.Content.ReadAsByteArrayAsync(ct);
+            if (failAfter) throw new RpcException(new Status(StatusCode.Unknown, "Internal Server Error"));
             if (!response.IsSuccessStatusCode) throw HttpToGrpc.Error((int)response.StatusCode, body);
             return new InvokeResponse
             {

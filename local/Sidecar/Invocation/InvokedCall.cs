@@ -23,6 +23,9 @@ internal sealed class InvokedCall(SidecarInstance caller, string appId, string t
 
     public string? Failure { get; set; }
 
+    /// <summary>Tries to connect again while the app cannot be reached; null for none.</summary>
+    public Resiliency.RetryPolicy? Unreachable { get; set; }
+
     /// <summary>Nothing was tried: the breaker of the policy is open.</summary>
     public bool BreakerIsOpen { get; set; }
 

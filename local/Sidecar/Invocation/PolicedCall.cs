@@ -9,13 +9,16 @@ namespace Marketplace.Local.Sidecar.Invocation;
 /// </summary>
 internal sealed class PolicedCall(SidecarHost host, ResiliencePolicy policy, InvokedCall call, HttpContext http, Func<CancellationToken, Task<ForwardOutcome>> forward)
 {
+    private const string TimedOut = "context deadline exceeded";
+    private readonly ResiliencePolicy unlimited = policy with { Timeout = null };
+
     public async Task RunAsync()
     {
         var ct = http.RequestAborted;
         byte[]? rented = null;
         ReadOnlyMemory<byte>? body = null;
         var original = http.Request.Body;
-        var mayRetry = policy.Retry is not null && http.Request.Headers.TransferEncoding.Count == 0;
+        var mayRetry = policy.Retry is { MaxRetries: not 0 } && http.Request.Headers.TransferEncoding.Count == 0;
         if (mayRetry && http.Request.ContentLength is > 0 and var length)
         {
             rented = ArrayPool<byte>.Shared.Rent((int)length);
@@ -55,27 +58,19 @@ internal sealed class PolicedCall(SidecarHost host, ResiliencePolicy policy, Inv
 
     private async Task<ForwardOutcome> AttemptAsync(CancellationToken ct)
     {
-        if (policy.Breaker is not { } breaker) return await LimitedAsync(ct);
-        if (breaker.Enter(host.Time.GetUtcNow()) is not { } ticket)
+        try
         {
-            call.Failure = new BreakerOpenException(call.AppId).Message;
+            return await unlimited.AttemptAsync(host.Time, LimitedAsync, outcome => outcome != ForwardOutcome.Answered || call.Status is not (>= 200 and <= 399), ct);
+        }
+        catch (BreakerOpenException e)
+        {
+            call.Failure = e.Message;
             call.BreakerIsOpen = true;
             return ForwardOutcome.Failed;
         }
-
-        var succeeded = false;
-        try
-        {
-            var outcome = await LimitedAsync(ct);
-            succeeded = outcome == ForwardOutcome.Answered && call.Status is >= 200 and <= 399;
-            return outcome;
-        }
-        finally
-        {
-            breaker.Leave(ticket, succeeded, host.Time.GetUtcNow());
-        }
     }
 
+    /// <summary>The forwarder works on the caller's request and response: a call over its time is cancelled, never left behind.</summary>
     private async Task<ForwardOutcome> LimitedAsync(CancellationToken ct)
     {
         if (policy.Timeout is not { } limit) return await forward(ct);
@@ -84,11 +79,13 @@ internal sealed class PolicedCall(SidecarHost host, ResiliencePolicy policy, Inv
         using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, expiry.Token);
         try
         {
-            return await forward(either.Token);
+            var outcome = await forward(either.Token);
+            if (outcome == ForwardOutcome.Failed && expiry.IsCancellationRequested) call.Failure = TimedOut;
+            return outcome;
         }
         catch (OperationCanceledException) when (!ct.IsCancellationRequested)
         {
-            call.Failure = $"timed out after {limit.TotalMilliseconds:0} ms";
+            call.Failure = TimedOut;
             return ForwardOutcome.Failed;
         }
     }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dapr.Client.Autogen.Grpc.v1;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resiliency;
 
 namespace Marketplace.Local.Sidecar.Locks;
 
@@ -15,56 +16,58 @@ internal sealed class LocksBlock(SidecarHost host) : BuildingBlock(host)
 
     public override void MapGrpc(DaprMethods methods)
     {
-        methods.Unary<TryLockRequest, TryLockResponse>("TryLockAlpha1", async (sidecar, request, _) => new TryLockResponse
+        methods.Unary<TryLockRequest, TryLockResponse>("TryLockAlpha1", async (sidecar, request, call) => new TryLockResponse
         {
-            Success = await LockAsync(sidecar, request.StoreName, request.ResourceId, request.LockOwner, request.ExpiryInSeconds),
+            Success = await LockAsync(sidecar, request.StoreName, request.ResourceId, request.LockOwner, request.ExpiryInSeconds, call.CancellationToken),
         });
-        methods.Unary<UnlockRequest, UnlockResponse>("UnlockAlpha1", async (sidecar, request, _) => new UnlockResponse
+        methods.Unary<UnlockRequest, UnlockResponse>("UnlockAlpha1", async (sidecar, request, call) => new UnlockResponse
         {
-            Status = (UnlockResponse.Types.Status)(int)await UnlockAsync(sidecar, request.StoreName, request.ResourceId, request.LockOwner),
+            Status = (UnlockResponse.Types.Status)(int)await UnlockAsync(sidecar, request.StoreName, request.ResourceId, request.LockOwner, call.CancellationToken),
         });
     }
 
-    private static async Task LockAsync(HttpContext http)
+    private async Task LockAsync(HttpContext http)
     {
         var request = await ReadAsync(http);
-        var success = await LockAsync(SidecarInstance.Of(http), http.RouteText("store"), request.ResourceId, request.LockOwner, request.ExpiryInSeconds);
+        var success = await LockAsync(SidecarInstance.Of(http), http.RouteText("store"), request.ResourceId, request.LockOwner, request.ExpiryInSeconds, http.RequestAborted);
         await WriteAsync(http, json => json.WriteBoolean("success", success));
     }
 
-    private static async Task UnlockAsync(HttpContext http)
+    private async Task UnlockAsync(HttpContext http)
     {
         var request = await ReadAsync(http);
-        var status = await UnlockAsync(SidecarInstance.Of(http), http.RouteText("store"), request.ResourceId, request.LockOwner);
+        var status = await UnlockAsync(SidecarInstance.Of(http), http.RouteText("store"), request.ResourceId, request.LockOwner, http.RequestAborted);
         await WriteAsync(http, json => json.WriteNumber("status", (int)status));
     }
 
-    private static async Task<bool> LockAsync(SidecarInstance sidecar, string storeName, string? resource, string? owner, int seconds)
+    private async Task<bool> LockAsync(SidecarInstance sidecar, string storeName, string? resource, string? owner, int seconds, CancellationToken ct)
     {
         var store = Store(sidecar, storeName, resource, owner);
         if (seconds <= 0) throw Malformed("ExpiryInSeconds is not positive in lock store " + storeName);
         try
         {
-            return await store.TryLockAsync(resource!, owner!, TimeSpan.FromSeconds(seconds));
+            return await PolicyOf(sidecar, storeName).RunAsync(Host.Time, _ => store.TryLockAsync(resource!, owner!, TimeSpan.FromSeconds(seconds)), static _ => false, null, ct);
         }
-        catch (StackExchange.Redis.RedisException e)
+        catch (Exception e) when (e is StackExchange.Redis.RedisException or TimeoutException or BreakerOpenException)
         {
             throw new DaprApiException(500, StatusCode.Internal, "ERR_TRY_LOCK", $"failed to try acquiring lock: {e.Message}");
         }
     }
 
-    private static async Task<UnlockStatus> UnlockAsync(SidecarInstance sidecar, string storeName, string? resource, string? owner)
+    private async Task<UnlockStatus> UnlockAsync(SidecarInstance sidecar, string storeName, string? resource, string? owner, CancellationToken ct)
     {
         var store = Store(sidecar, storeName, resource, owner);
         try
         {
-            return await store.UnlockAsync(resource!, owner!);
+            return await PolicyOf(sidecar, storeName).RunAsync(Host.Time, _ => store.UnlockAsync(resource!, owner!), static _ => false, null, ct);
         }
-        catch (StackExchange.Redis.RedisException e)
+        catch (Exception e) when (e is StackExchange.Redis.RedisException or TimeoutException or BreakerOpenException)
         {
             throw new DaprApiException(500, StatusCode.Internal, "ERR_UNLOCK", $"failed to release lock: {e.Message}");
         }
     }
+
+    private static ResiliencePolicy? PolicyOf(SidecarInstance sidecar, string storeName) => sidecar.Components.Resiliency.ComponentOutbound(storeName, "Lock");
 
     private static RedisLockStore Store(SidecarInstance sidecar, string name, string? resource, string? owner)
     {

@@ -1,66 +1,100 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using Marketplace.Local.Sidecar.Resources;
 
 namespace Marketplace.Local.Sidecar.Resiliency;
 
-/// <summary>What the Resiliency documents of one app say about each target. Null means: no policy, one attempt.</summary>
+/// <summary>
+/// What the Resiliency documents of one app say about each target; null means no policy, one attempt. A target that no document names gets
+/// the policies with a reserved name, of each kind the narrowest. A component named for one direction only has no policy in the other.
+/// </summary>
 public sealed class ResiliencyPolicies
 {
     public static readonly ResiliencyPolicies None = new([]);
 
+    private const string ServiceRetries = "DaprBuiltInServiceRetries";
+    private static readonly RetryPolicy ThreeTimes = new(Exponential: false, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(60), MaxRetries: 3);
+
+    // What can be named in a document, but not replaced with less.
+    private static readonly string[] BuiltIn = [ServiceRetries, "DaprBuiltInActorRetries", "DaprBuiltInActorReminderRetries", "DaprBuiltInInitializationRetries"];
+
     private readonly Dictionary<string, TimeSpan> timeouts = [];
     private readonly Dictionary<string, RetryPolicy> retries = [];
     private readonly Dictionary<string, BreakerPolicy> breakers = [];
-    private readonly Dictionary<string, ResiliencePolicy> apps = [];
-    private readonly Dictionary<string, ResiliencePolicy> actors = [];
-    private readonly Dictionary<string, ResiliencePolicy> inbound = [];
-    private readonly Dictionary<string, ResiliencePolicy> outbound = [];
+    private readonly Dictionary<string, Target> apps = [];
+    private readonly Dictionary<string, Target> actors = [];
+    private readonly Dictionary<string, (Target Inbound, Target Outbound)> components = [];
+    private readonly ConcurrentDictionary<string, Target> unnamedApps = new();
+    private readonly ConcurrentDictionary<string, Target> unnamedActors = new();
+    private readonly ConcurrentDictionary<(string Name, string Kind), (ResiliencePolicy? Inbound, ResiliencePolicy? Outbound)> componentPolicies = new();
+    private readonly ConcurrentDictionary<string, Breaker> componentBreakers = new();
 
     public ResiliencyPolicies(IReadOnlyList<ResiliencyManifest> manifests)
     {
         foreach (var manifest in manifests)
         {
             foreach (var (name, value) in manifest.Timeouts) timeouts[name] = value;
-            foreach (var (name, value) in manifest.Retries) retries[name] = value;
+            foreach (var (name, value) in manifest.Retries) retries[name] = BuiltIn.Contains(name) && value.MaxRetries is >= 0 and < 3 ? value with { MaxRetries = 3 } : value;
             foreach (var (name, value) in manifest.Breakers) breakers[name] = value;
         }
 
         foreach (var manifest in manifests)
         {
-            foreach (var (name, target) in manifest.Apps) apps[name] = Resolve(target, "DaprApp:" + name);
-            foreach (var (name, target) in manifest.Actors) actors[name] = Resolve(target, "actor:" + name);
-            foreach (var (name, target) in manifest.Inbound) inbound[name] = Resolve(target, "inbound:" + name);
-            foreach (var (name, target) in manifest.Outbound) outbound[name] = Resolve(target, "outbound:" + name);
+            foreach (var (name, target) in manifest.Apps) apps[name] = Resolve(target);
+            foreach (var (name, target) in manifest.Actors) actors[name] = Resolve(target);
+            foreach (var (name, target) in manifest.Components) components[name] = (Resolve(target.Inbound), Resolve(target.Outbound));
         }
     }
 
-    public ResiliencePolicy? App(string appId) => Of(apps, appId, "app:", ["App", ""]);
+    /// <summary>Retries of a call that found no instance of the app to connect to; null for an app with policies of its own, which replace them.</summary>
+    public RetryPolicy? Unreachable(string appId) => apps.ContainsKey(appId) ? null : retries.GetValueOrDefault(ServiceRetries, ThreeTimes);
 
-    public ResiliencePolicy? Actor(string type) => Of(actors, type, "actor:", ["Actor", ""]);
+    /// <param name="endpoint">The method called, without the query: each has a breaker of its own.</param>
+    public ResiliencePolicy? App(string appId, string endpoint)
+    {
+        var target = apps.GetValueOrDefault(appId) ?? unnamedApps.GetOrAdd(appId, static (_, self) => self.Default(PolicyNames.AppCacheSize, "App", ""), this);
+        return target.For(endpoint);
+    }
+
+    /// <summary>For a call through the API, outside the actor's turn: retry and breaker.</summary>
+    public ResiliencePolicy? ActorCall(string type, string id)
+    {
+        var target = Actor(type);
+        return target.Timeout is null ? target.For(target.BreakerPerId ? $"{type}-{id}" : type) : (target with { Timeout = null }).For(target.BreakerPerId ? $"{type}-{id}" : type);
+    }
+
+    /// <summary>For the turn itself, whoever asked for it: a call, a timer or a reminder.</summary>
+    public TimeSpan? ActorTimeout(string type) => Actor(type).Timeout;
 
     /// <param name="kind">Statestore, Pubsub, Binding, Secretstore, Configuration, Lock: as in the names of the default policies.</param>
-    public ResiliencePolicy? ComponentInbound(string name, string kind) =>
-        Of(inbound, name, "inbound:", [kind + "ComponentInbound", "ComponentInbound", "Component", ""]);
+    public ResiliencePolicy? ComponentInbound(string name, string kind) => Component(name, kind).Inbound;
 
-    public ResiliencePolicy? ComponentOutbound(string name, string kind) =>
-        Of(outbound, name, "outbound:", [kind + "ComponentOutbound", "ComponentOutbound", "Component", ""]);
+    /// <inheritdoc cref="ComponentInbound"/>
+    public ResiliencePolicy? ComponentOutbound(string name, string kind) => Component(name, kind).Outbound;
 
-    /// <summary>A target's own policies, else those with a reserved name, the narrowest first.</summary>
-    private ResiliencePolicy? Of(Dictionary<string, ResiliencePolicy> targets, string name, string breakerScope, ReadOnlySpan<string> widening)
-    {
-        lock (targets)
+    private Target Actor(string type) =>
+        actors.GetValueOrDefault(type) ?? unnamedActors.GetOrAdd(type, static (_, self) => self.Default(1, "Actor", ""), this);
+
+    private (ResiliencePolicy? Inbound, ResiliencePolicy? Outbound) Component(string name, string kind) =>
+        componentPolicies.TryGetValue((name, kind), out var policies) ? policies : componentPolicies.GetOrAdd((name, kind), static (key, self) =>
         {
-            if (targets.TryGetValue(name, out var policy)) return policy.IsEmpty ? null : policy;
+            if (!self.components.TryGetValue(key.Name, out var targets))
+            {
+                targets = (self.Default(1, key.Kind + "ComponentInbound", "ComponentInbound", "Component", ""),
+                    self.Default(1, key.Kind + "ComponentOutbound", "ComponentOutbound", "Component", ""));
+            }
 
-            policy = new ResiliencePolicy(
-                Default(timeouts, widening, "TimeoutPolicy", out var timeout) ? timeout : null,
-                Default(retries, widening, "RetryPolicy", out var retry) ? retry : null,
-                Default(breakers, widening, "CircuitBreakerPolicy", out var breaker) ? new Breaker(breaker, breakerScope + name) : null);
-            targets[name] = policy;
-            return policy.IsEmpty ? null : policy;
-        }
-    }
+            // Both directions count in one breaker, as in daprd.
+            return (targets.Inbound.With(rule => self.componentBreakers.GetOrAdd(key.Name, static (_, rule) => new Breaker(rule), rule)),
+                targets.Outbound.With(rule => self.componentBreakers.GetOrAdd(key.Name, static (_, rule) => new Breaker(rule), rule)));
+        }, this);
 
-    private static bool Default<T>(Dictionary<string, T> policies, ReadOnlySpan<string> widening, string suffix, [System.Diagnostics.CodeAnalysis.MaybeNullWhen(false)] out T policy)
+    private Target Default(int cacheSize, params ReadOnlySpan<string> widening) => new(
+        Default(timeouts, widening, "TimeoutPolicy", out var timeout) && timeout > TimeSpan.Zero ? timeout : null,
+        Default(retries, widening, "RetryPolicy", out var retry) ? retry : null,
+        Default(breakers, widening, "CircuitBreakerPolicy", out var breaker) ? new BreakerCache(breaker, cacheSize) : null);
+
+    private static bool Default<T>(Dictionary<string, T> policies, ReadOnlySpan<string> widening, string suffix, [MaybeNullWhen(false)] out T policy)
     {
         policy = default;
         if (policies.Count == 0) return false;
@@ -72,21 +106,29 @@ public sealed class ResiliencyPolicies
         return false;
     }
 
-    private ResiliencePolicy Resolve(PolicyNames names, string target) => new(
-        names.Timeout is { } timeout ? timeouts.TryGetValue(timeout.Text(), out var limit) ? limit : throw Unknown(timeout, "timeout") : null,
-        names.Retry is { } retry ? retries.TryGetValue(retry.Text(), out var policy) ? policy : throw Unknown(retry, "retry") : null,
-        names.Breaker is { } breaker ? breakers.TryGetValue(breaker.Text(), out var rule) ? new Breaker(rule, target) : throw Unknown(breaker, "circuit breaker") : null);
+    private Target Resolve(PolicyNames names) => new(
+        names.Timeout is { } timeout ? timeouts.TryGetValue(timeout.Text(), out var limit) ? limit > TimeSpan.Zero ? limit : null : throw Unknown(timeout, "timeout", timeouts.Keys) : null,
+        names.Retry is { } retry ? retries.TryGetValue(retry.Text(), out var policy) ? policy : throw Unknown(retry, "retry", retries.Keys) : null,
+        names.Breaker is { } breaker ? breakers.TryGetValue(breaker.Text(), out var rule) ? new BreakerCache(rule, names.CacheSize) : throw Unknown(breaker, "circuit breaker", breakers.Keys) : null,
+        names.BreakerPerId);
 
-    private static ResourceException Unknown(YamlView view, string kind) => view.Error($"there is no {kind} policy {view.Text()}.");
+    private static ResourceException Unknown(YamlView view, string kind, IReadOnlyCollection<string> known) =>
+        view.Error($"there is no {kind} policy {view.Text()}; {(known.Count == 0 ? $"no document of this app defines a {kind} policy" : $"there are {string.Join(", ", known.Order(StringComparer.Ordinal))}")}.");
+
+    private sealed record Target(TimeSpan? Timeout, RetryPolicy? Retry, BreakerCache? Breakers, bool BreakerPerId = false)
+    {
+        private readonly ResiliencePolicy? unbroken = Timeout is null && Retry is null ? null : new ResiliencePolicy(Timeout, Retry, null);
+
+        public ResiliencePolicy? For(string key) => Breakers is null ? unbroken : new ResiliencePolicy(Timeout, Retry, Breakers.Of(key));
+
+        public ResiliencePolicy? With(Func<BreakerPolicy, Breaker> breaker) => Breakers is null ? unbroken : new ResiliencePolicy(Timeout, Retry, breaker(Breakers.Policy));
+    }
 }
 
 /// <summary>Retry around breaker around timeout around the call.</summary>
-public sealed record ResiliencePolicy(TimeSpan? Timeout, RetryPolicy? Retry, Breaker? Breaker)
-{
-    public bool IsEmpty => Timeout is null && Retry is null && Breaker is null;
-}
+public sealed record ResiliencePolicy(TimeSpan? Timeout, RetryPolicy? Retry, Breaker? Breaker);
 
-/// <param name="MaxRetries">After the first attempt; -1 is without end.</param>
+/// <param name="MaxRetries">After the first attempt; less than 0 is without end.</param>
 /// <param name="HttpCodes">Null retries every failure; otherwise only these status codes.</param>
 public sealed record RetryPolicy(
     bool Exponential,
@@ -96,16 +138,21 @@ public sealed record RetryPolicy(
     IReadOnlyList<(int From, int To)>? HttpCodes = null,
     IReadOnlyList<(int From, int To)>? GrpcCodes = null)
 {
+    private const double FirstInterval = 500;
+    private const double Growth = 1.5;
+    private static readonly TimeSpan LongestInAll = TimeSpan.FromMinutes(15);
+
     /// <summary>The pause before retry number <paramref name="retry"/> (from 1), or null when the policy gives up.</summary>
-    /// <param name="elapsed">Since the first attempt: an exponential policy ends after a quarter of an hour.</param>
+    /// <param name="elapsed">Since the first attempt: an exponential policy ends after a quarter of an hour, the pause included.</param>
     public TimeSpan? Pause(int retry, TimeSpan elapsed)
     {
         if (MaxRetries >= 0 && retry > MaxRetries) return null;
-        if (!Exponential) return Duration;
-        if (elapsed > TimeSpan.FromMinutes(15)) return null;
+        if (!Exponential) return Duration > TimeSpan.Zero ? Duration : TimeSpan.Zero;
 
-        var interval = Math.Min(500 * Math.Pow(1.5, retry - 1), MaxInterval.TotalMilliseconds);
-        return TimeSpan.FromMilliseconds(Math.Min(interval * (0.5 + Random.Shared.NextDouble()), MaxInterval.TotalMilliseconds));
+        // The first interval stands even where the limit is below it; the spread of half of it goes beyond the limit.
+        var interval = retry == 1 ? FirstInterval : Math.Min(FirstInterval * Math.Pow(Growth, retry - 1), MaxInterval.TotalMilliseconds);
+        var pause = TimeSpan.FromMilliseconds(Math.Max(0, interval) * (0.5 + Random.Shared.NextDouble()));
+        return elapsed + pause > LongestInAll ? null : pause;
     }
 
     public bool RetriesHttp(int status) => Matches(HttpCodes, status);
@@ -124,4 +171,7 @@ public sealed record RetryPolicy(
     }
 }
 
+/// <param name="MaxRequests">Let through while half open; as many successes close it.</param>
+/// <param name="Interval">After which the counts of a closed breaker start again; zero never.</param>
+/// <param name="Timeout">From open to half open.</param>
 public sealed record BreakerPolicy(string Name, int MaxRequests, TimeSpan Interval, TimeSpan Timeout, BreakerTrip Trip);

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dapr.Client.Autogen.Grpc.v1;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resiliency;
 
 namespace Marketplace.Local.Sidecar.Secrets;
 
@@ -17,14 +18,14 @@ internal sealed class SecretsBlock(SidecarHost host) : BuildingBlock(host)
         methods.Unary<GetSecretRequest, GetSecretResponse>("GetSecret", async (sidecar, request, call) =>
         {
             var answer = new GetSecretResponse();
-            answer.Data.Add(await GetAsync(Store(sidecar, request.StoreName), request.Key, call.CancellationToken));
+            answer.Data.Add(await GetAsync(sidecar, request.StoreName, request.Key, call.CancellationToken));
             return answer;
         });
         methods.Unary<GetBulkSecretRequest, GetBulkSecretResponse>("GetBulkSecret", async (sidecar, request, call) =>
         {
             var store = Store(sidecar, request.StoreName);
             var answer = new GetBulkSecretResponse();
-            foreach (var (name, values) in await store.Store.GetAllAsync(call.CancellationToken))
+            foreach (var (name, values) in await GetAllAsync(sidecar, store, call.CancellationToken))
             {
                 if (store.Allows(name)) answer.Data.Add(name, new SecretResponse { Secrets = { values } });
             }
@@ -33,9 +34,9 @@ internal sealed class SecretsBlock(SidecarHost host) : BuildingBlock(host)
         });
     }
 
-    private static async Task GetAsync(HttpContext http)
+    private async Task GetAsync(HttpContext http)
     {
-        var values = await GetAsync(Store(SidecarInstance.Of(http), http.RouteText("store")), http.RouteText("key"), http.RequestAborted);
+        var values = await GetAsync(SidecarInstance.Of(http), http.RouteText("store"), http.RouteText("key"), http.RequestAborted);
         if (values.Count == 0)
         {
             http.Response.StatusCode = StatusCodes.Status204NoContent;
@@ -47,10 +48,11 @@ internal sealed class SecretsBlock(SidecarHost host) : BuildingBlock(host)
         Write(json, values);
     }
 
-    private static async Task BulkAsync(HttpContext http)
+    private async Task BulkAsync(HttpContext http)
     {
-        var store = Store(SidecarInstance.Of(http), http.RouteText("store"));
-        var all = await store.Store.GetAllAsync(http.RequestAborted);
+        var sidecar = SidecarInstance.Of(http);
+        var store = Store(sidecar, http.RouteText("store"));
+        var all = await GetAllAsync(sidecar, store, http.RequestAborted);
         http.Response.ContentType = "application/json";
         await using var json = new Utf8JsonWriter(http.Response.BodyWriter);
         json.WriteStartObject();
@@ -74,12 +76,39 @@ internal sealed class SecretsBlock(SidecarHost host) : BuildingBlock(host)
             : throw new DaprApiException(401, StatusCode.InvalidArgument, "ERR_SECRET_STORE_NOT_FOUND", $"failed finding secret store with key {name}");
     }
 
-    private static async Task<Dictionary<string, string>> GetAsync(SecretStoreComponent store, string key, CancellationToken ct)
+    private async Task<Dictionary<string, string>> GetAsync(SidecarInstance sidecar, string storeName, string key, CancellationToken ct)
     {
+        var store = Store(sidecar, storeName);
         if (!store.Allows(key))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_PERMISSION_DENIED", $"access denied by policy to get \"{key}\" from \"{store.Component.Name}\"");
-        return await store.Store.GetAsync(key, ct)
-            ?? throw new DaprApiException(500, StatusCode.Internal, "ERR_SECRET_GET", $"failed getting secret with key {key} from secret store {store.Component.Name}: secret {key} not found");
+        Dictionary<string, string>? values;
+        try
+        {
+            values = await sidecar.Components.Resiliency.ComponentOutbound(storeName, "Secretstore")
+                .RunAsync(Host.Time, token => store.Store.GetAsync(key, token).AsTask(), static found => found is null, null, ct);
+        }
+        catch (Exception e) when (!ct.IsCancellationRequested)
+        {
+            throw NotRead(e.Message);
+        }
+
+        return values ?? throw NotRead($"secret {key} not found");
+
+        DaprApiException NotRead(string why) =>
+            new(500, StatusCode.Internal, "ERR_SECRET_GET", $"failed getting secret with key {key} from secret store {store.Component.Name}: {why}");
+    }
+
+    private async Task<IReadOnlyDictionary<string, Dictionary<string, string>>> GetAllAsync(SidecarInstance sidecar, SecretStoreComponent store, CancellationToken ct)
+    {
+        try
+        {
+            return await sidecar.Components.Resiliency.ComponentOutbound(store.Component.Name, "Secretstore")
+                .RunAsync(Host.Time, token => store.Store.GetAllAsync(token).AsTask(), static _ => false, null, ct);
+        }
+        catch (Exception e) when (!ct.IsCancellationRequested)
+        {
+            throw new DaprApiException(500, StatusCode.Internal, "ERR_SECRET_GET", $"failed getting secrets from secret store {store.Component.Name}: {e.Message}");
+        }
     }
 
     private static void Write(Utf8JsonWriter json, Dictionary<string, string> values)

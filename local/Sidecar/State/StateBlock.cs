@@ -84,7 +84,7 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
     {
         var store = Store(sidecar, request.StoreName);
         foreach (var item in request.States)
-            await DeleteAsync(sidecar, store, item.Key, Write(store, item) with { Delete = true }, call.CancellationToken);
+            await DeleteAsync(sidecar, store, item.Key, Write(store, item) with { Delete = true }, call.CancellationToken, WasRefused);
         return new Empty();
     }
 
@@ -371,7 +371,7 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
     {
         try
         {
-            return await GuardAsync(sidecar, store, token => store.Store.SetAsync(write, token), static result => result.Verdict == StateVerdict.Refused, ct);
+            return await GuardAsync(sidecar, store, token => store.Store.SetAsync(write, token), static result => !result.Ok, ct, WasRefused);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -379,12 +379,12 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         }
     }
 
-    private async Task DeleteAsync(SidecarInstance sidecar, StateStoreComponent store, string key, StateWrite write, CancellationToken ct)
+    private async Task DeleteAsync(SidecarInstance sidecar, StateStoreComponent store, string key, StateWrite write, CancellationToken ct, Func<StateResult, bool>? again = null)
     {
         StateResult result;
         try
         {
-            result = await GuardAsync(sidecar, store, token => store.Store.DeleteAsync(write, token), static result => result.Verdict == StateVerdict.Refused, ct);
+            result = await GuardAsync(sidecar, store, token => store.Store.DeleteAsync(write, token), static result => !result.Ok, ct, again);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -412,8 +412,11 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
             throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_TRANSACTION", $"error while executing state transaction: {result.Message}");
     }
 
-    private Task<T> GuardAsync<T>(SidecarInstance sidecar, StateStoreComponent store, Func<CancellationToken, ValueTask<T>> call, Func<T, bool> failed, CancellationToken ct) =>
-        sidecar.Components.Resiliency.ComponentOutbound(store.Name, "Statestore").RunAsync(Host.Time, token => call(token).AsTask(), failed, null, ct);
+    private Task<T> GuardAsync<T>(SidecarInstance sidecar, StateStoreComponent store, Func<CancellationToken, ValueTask<T>> call, Func<T, bool> failed, CancellationToken ct, Func<T, bool>? again = null) =>
+        sidecar.Components.Resiliency.ComponentOutbound(store.Name, "Statestore").RunAsync(Host.Time, token => call(token).AsTask(), failed, again, ct);
+
+    /// <summary>What writing and bulk deleting may repeat. A single delete is repeated whatever its failure: daprd does so.</summary>
+    private static bool WasRefused(StateResult result) => result.Verdict == StateVerdict.Refused;
 
     private static DaprApiException Refusal(StateResult result, string errorCode, string message) => result.Verdict switch
     {

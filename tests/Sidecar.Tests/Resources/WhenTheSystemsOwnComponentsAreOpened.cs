@@ -37,7 +37,7 @@ public sealed class WhenTheSystemsOwnComponentsAreOpened
         Assert.Equal(["email", "pubsub", "secrets"], Of("notifications"));
         Assert.NotNull(host.Group("ordering")!.Instances[0].Components.ActorStore);
         Assert.Equal(30, host.Group("ordering")!.Instances[0].Components.Resiliency.ComponentInbound("pubsub", "Pubsub")!.Retry!.MaxRetries);
-        Assert.Null(host.Group("ordering")!.Instances[0].Components.Resiliency.App("payments"));
-        Assert.NotNull(host.Group("ordering")!.Instances[0].Components.Resiliency.App("catalog"));
+        Assert.Null(host.Group("ordering")!.Instances[0].Components.Resiliency.App("payments", "x"));
+        Assert.NotNull(host.Group("ordering")!.Instances[0].Components.Resiliency.App("catalog", "x"));
     }
 }
