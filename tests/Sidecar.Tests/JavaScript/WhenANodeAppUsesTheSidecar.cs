@@ -11,6 +11,7 @@ using Xunit;
 namespace Marketplace.Sidecar.Tests.JavaScript;
 
 /// <summary>Every building block the system uses, through npm's <c>@dapr/dapr</c>: what a service in another language meets.</summary>
+[EverySidecar]
 public sealed class WhenANodeAppUsesTheSidecar(StoresUnderTest stores) : IClassFixture<PostgresFixture>, IClassFixture<StoresUnderTest>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
