@@ -80,7 +80,12 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
         string Resources(int number, string? own)
         {
             var path = Directory.CreateDirectory(Path.Combine(folder, own is null ? "resources" : $"resources-{number}")).FullName;
-            File.WriteAllText(Path.Combine(path, "resources.yaml"), (own ?? resources).Replace("{folder}", folder, StringComparison.Ordinal), Encoding.UTF8);
+
+            // Policies have files of their own: of several documents in one file daprd looks at the first only when it looks for them.
+            var documents = (own ?? resources).Replace("{folder}", folder, StringComparison.Ordinal).Split("---\n").ToLookup(document => document.Contains("kind: Resiliency", StringComparison.Ordinal));
+            File.WriteAllText(Path.Combine(path, "resources.yaml"), string.Join("---\n", documents[false]), Encoding.UTF8);
+            foreach (var (place, policies) in documents[true].Index())
+                File.WriteAllText(Path.Combine(path, $"resiliency-{place}.yaml"), policies, Encoding.UTF8);
             return path;
         }
 

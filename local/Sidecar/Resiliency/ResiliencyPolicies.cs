@@ -60,7 +60,8 @@ public sealed class ResiliencyPolicies
     public ResiliencePolicy? ActorCall(string type, string id)
     {
         var target = Actor(type);
-        return target.Timeout is null ? target.For(target.BreakerPerId ? $"{type}-{id}" : type) : (target with { Timeout = null }).For(target.BreakerPerId ? $"{type}-{id}" : type);
+        var policy = target.For(target.BreakerPerId ? $"{type}-{id}" : type);
+        return policy is { Retry: null, Breaker: null } ? null : policy?.Timeout is null ? policy : policy with { Timeout = null };
     }
 
     /// <summary>For the turn itself, whoever asked for it: a call, a timer or a reminder.</summary>

@@ -16,7 +16,7 @@ public sealed record ResourceFolder(
         var subscriptions = new List<SubscriptionManifest>();
         var resiliency = new List<ResiliencyManifest>();
         var files = Directory.EnumerateFiles(folder).Where(file => Path.GetExtension(file) is ".yaml" or ".yml").Order(StringComparer.Ordinal);
-        foreach (var document in files.SelectMany(YamlView.Documents))
+        foreach (var (document, first) in files.SelectMany(file => YamlView.Documents(file).Select((document, place) => (document, place == 0))))
         {
             var kind = document.Get("kind");
             var version = document.Get("apiVersion");
@@ -28,6 +28,8 @@ public sealed record ResourceFolder(
                 case ("Subscription", "dapr.io/v1alpha1" or "dapr.io/v2alpha1"):
                     subscriptions.Add(SubscriptionManifest.Of(document, second: version.Text().EndsWith("v2alpha1", StringComparison.Ordinal)));
                     break;
+                case ("Resiliency", "dapr.io/v1alpha1") when !first:
+                    throw document.Error("a Resiliency behind the first document of a file is passed over by daprd: give it a file of its own.");
                 case ("Resiliency", "dapr.io/v1alpha1"):
                     resiliency.Add(ResiliencyManifest.Of(document));
                     break;

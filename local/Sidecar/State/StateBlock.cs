@@ -317,25 +317,24 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
             : throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_SAVE", $"error parsing TTL: incorrect value for metadata 'ttlInSeconds': {text}");
     }
 
-    private ValueTask<StateEntry?> ReadAsync(SidecarInstance sidecar, StateStoreComponent store, string key, CancellationToken ct)
+    private async ValueTask<StateEntry?> ReadAsync(SidecarInstance sidecar, StateStoreComponent store, string key, CancellationToken ct)
     {
         var fullKey = FullKey(store, key);
-        return sidecar.Components.Resiliency.ComponentOutbound(store.Name, "Statestore") is null
-            ? ReadAsync(store, fullKey, key, ct)
-            : new(GuardAsync(sidecar, store, token => ReadAsync(store, fullKey, key, token), static _ => false, ct));
-    }
-
-    private static async ValueTask<StateEntry?> ReadAsync(StateStoreComponent store, string fullKey, string key, CancellationToken ct)
-    {
         try
         {
-            return await store.Store.GetAsync(fullKey, ct);
+            return sidecar.Components.Resiliency.ComponentOutbound(store.Name, "Statestore") is { } policy
+                ? await ReadAsync(policy, store.Store, fullKey, ct)
+                : await store.Store.GetAsync(fullKey, ct);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
             throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_GET", $"fail to get {key} from state store {store.Name}: {e.Message}");
         }
     }
+
+    // A method of its own, so that only guarded reads pay for the closure.
+    private Task<StateEntry?> ReadAsync(ResiliencePolicy policy, IStateStore store, string fullKey, CancellationToken ct) =>
+        policy.RunAsync(Host.Time, token => store.GetAsync(fullKey, token).AsTask(), static _ => false, null, ct);
 
     private async Task<IReadOnlyList<StateEntry?>> ReadManyAsync(SidecarInstance sidecar, StateStoreComponent store, IReadOnlyList<string> keys, CancellationToken ct)
     {

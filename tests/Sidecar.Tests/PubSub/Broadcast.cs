@@ -41,7 +41,8 @@ internal sealed class Broadcast : IAsyncDisposable
               version: v1
               metadata:
               - { name: protectedTopics, value: "vault" }
-            ---
+            """ + "\n" + more);
+        File.WriteAllText(Path.Combine(resources, "resiliency.yaml"), """
             apiVersion: dapr.io/v1alpha1
             kind: Resiliency
             metadata: { name: messages }
@@ -54,7 +55,7 @@ internal sealed class Broadcast : IAsyncDisposable
                 components:
                   pubsub: { inbound: { retry: short } }
                   patient: { inbound: { retry: endless } }
-            """ + "\n" + more);
+            """);
         Plan = new SidecarPlan(Path.Combine(folder, "data"), Ports.Free(), null, "app-token", null,
         [
             new SidecarApp("shop", folder, AppPort: null, Ports.Free(), Ports.Free(), [resources]),   // only publishes
