@@ -4,7 +4,15 @@ namespace Marketplace.Local.Launcher;
 public sealed record LaunchOptions
 {
     public string? Data { get; init; }
-    public string Components { get; init; } = "local";
+
+    /// <summary>A set under components/ or any folder; null is the usual one of the verb.</summary>
+    public string? Components { get; init; }
+
+    public SidecarKind Sidecar { get; init; }
+
+    /// <summary>Opt-in apps to start, by app id or by the name of their folder.</summary>
+    public IReadOnlySet<string> With { get; init; } = new HashSet<string>();
+
     public IReadOnlyDictionary<string, int> Instances { get; init; } = new Dictionary<string, int>();
     public IReadOnlySet<string>? Only { get; init; }
     public bool Build { get; init; } = true;
@@ -14,7 +22,11 @@ public sealed record LaunchOptions
 
     public const string Description = """
           --data <folder>        where everything local is kept (default .local, or MARKETPLACE_DATA)
-          --components <set>     a folder under components/ (default local)
+          --components <set>     which infrastructure: a folder under components/, or any folder with component files
+                                 (default local; redis with --sidecar daprd)
+          --sidecar local|daprd  the built-in sidecars (default), or placement, scheduler and a daprd per app of a real
+                                 Dapr, from the folder DAPRD_PATH, PATH or ~/.dapr/bin
+          --with app,app         also start these apps, which dapr.yaml marks with optIn
           --instances app=2,…    several instances of an app id
           --only app,app         start these services only
           --ports free           take free ports for everything instead of the usual ones
@@ -36,6 +48,18 @@ public sealed record LaunchOptions
             {
                 case "--data": options = options with { Data = Value() }; break;
                 case "--components": options = options with { Components = Value() }; break;
+                case "--sidecar":
+                    options = options with
+                    {
+                        Sidecar = Value() switch
+                        {
+                            "local" => SidecarKind.Local,
+                            "daprd" => SidecarKind.Daprd,
+                            var other => throw new UsageException($"--sidecar is local or daprd, not {other}."),
+                        },
+                    };
+                    break;
+                case "--with": options = options with { With = Value().Split(',', StringSplitOptions.RemoveEmptyEntries).ToHashSet() }; break;
                 case "--instances": options = options with { Instances = ParseInstances(Value()) }; break;
                 case "--only": options = options with { Only = Value().Split(',', StringSplitOptions.RemoveEmptyEntries).ToHashSet() }; break;
                 case "--no-build": options = options with { Build = false }; break;
@@ -70,6 +94,15 @@ public sealed record LaunchOptions
 
         return instances;
     }
+}
+
+public enum SidecarKind
+{
+    /// <summary>The built-in ones, all in one process.</summary>
+    Local,
+
+    /// <summary>A process of a real Dapr for each app instance.</summary>
+    Daprd,
 }
 
 public sealed class UsageException(string message) : Exception(message);

@@ -38,7 +38,8 @@ public static class LauncherVerbs
         {
             foreach (var remark in system.Remarks)
                 view.Console.MarkupLineInterpolated($"[yellow]{remark}[/]");
-            view.Console.MarkupLineInterpolated($"PostgreSQL {running.PostgresAddress} · Redis {running.RedisAddress} · mail in {running.MailFolder} · secrets in {running.SecretsFile}");
+            var brokers = string.Concat(new[] { ("Redis", running.RedisAddress), ("RabbitMQ", running.RabbitMqAddress), ("Kafka", running.KafkaBrokers) }.Where(one => one.Item2.Length > 0).Select(one => $" · {one.Item1} {one.Item2}"));
+            view.Console.MarkupLineInterpolated($"PostgreSQL {running.PostgresAddress}{brokers} · mail in {running.MailFolder} · secrets in {running.SecretsFile}");
             view.Console.MarkupLineInterpolated($"Databases are migrated. Go on with [bold]APP_API_TOKEN={system.AppToken} dapr run -f .[/] · Ctrl-C stops all of it.");
         }
 

@@ -11,6 +11,15 @@ public sealed record LocalService(RunApp App)
 
     public string? Project => Directory.EnumerateFiles(App.Folder, "*.csproj").FirstOrDefault();
 
+    /// <summary>By its app id, or by the name of the folder it lies in.</summary>
+    public bool IsNamed(string name) => name == AppId || name == Path.GetFileName(Path.TrimEndingDirectorySeparator(App.Folder));
+
+    /// <summary>The variable that an opt-in app's start script asks for: ORDER_FEED for order-feed.</summary>
+    public string Switch => AppId.Replace('-', '_').ToUpperInvariant();
+
+    /// <summary>Our own services tell when they can serve; of others we know only what dapr.yaml says of their health.</summary>
+    public string ReadyPath => Project is not null ? "/readyz" : App.HealthCheck?.Path ?? "/";
+
     /// <summary>A service with migrations has a database, named after its app id.</summary>
     public string? Database => Directory.Exists(Path.Combine(App.Folder, "Migrations")) ? App.AppId.Replace('-', '_') : null;
 }

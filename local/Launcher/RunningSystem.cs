@@ -23,6 +23,12 @@ public sealed record RunningSystem(
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
     private static readonly JsonSerializerOptions OneLine = new(Json) { WriteIndented = false };
 
+    /// <summary>local or daprd.</summary>
+    public string Sidecar { get; init; } = "local";
+
+    public string RabbitMqAddress { get; init; } = "";
+    public string KafkaBrokers { get; init; } = "";
+
     [JsonIgnore]
     public bool IsAlive => Signals.IsAlive(LauncherPid, LauncherStartedAt);
 
@@ -61,7 +67,7 @@ public sealed record RunningSystem(
     }
 }
 
-/// <param name="Name">The app id, with -2, -3 for further instances; or postgres, redis, mail, provider, sidecars.</param>
+/// <param name="Name">The app id, with -2, -3 for further instances; or postgres, redis, rabbitmq, kafka, mail, provider, sidecars.</param>
 public sealed record RunningPart(
     string Name,
     string? AppId,

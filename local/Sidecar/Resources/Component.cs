@@ -54,5 +54,8 @@ public record Component(ComponentManifest Manifest, IReadOnlyDictionary<string, 
 
     public ResourceException Error(string problem) => Manifest.Place.Error($"component {Name}", problem);
 
-    public ResourceException UnknownType() => Manifest.TypePlace.Error("spec.type", $"{Type}/{Manifest.Version} of component {Name} is not known to this sidecar.");
+    public ResourceException UnknownType() => NotServed(Manifest);
+
+    internal static ResourceException NotServed(ComponentManifest manifest) => manifest.TypePlace.Error("spec.type",
+        $"{manifest.Type}/{manifest.Version} of component {manifest.Name} is not served by the built-in sidecars. A real Dapr runs it: `up --sidecar daprd` with its programs on this machine, or Kubernetes.");
 }

@@ -22,6 +22,9 @@ public sealed record ComponentManifest(
     Place Place,
     Place TypePlace)
 {
+    /// <summary>Where each of the scopes stands.</summary>
+    public IReadOnlyList<Place> ScopePlaces { get; init; } = [];
+
     public static ComponentManifest Of(YamlView document)
     {
         var name = document.Get("metadata").Get("name").Text();
@@ -46,7 +49,10 @@ public sealed record ComponentManifest(
             document.Find("auth")?.Find("secretStore")?.Text(),
             document.Find("scopes")?.Texts() ?? [],
             document.Place,
-            type.Place);
+            type.Place)
+        {
+            ScopePlaces = [.. document.Find("scopes")?.Items().Select(scope => scope.Place) ?? []],
+        };
     }
 
     private static MetadataItem Item(YamlView item)

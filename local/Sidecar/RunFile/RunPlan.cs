@@ -44,7 +44,14 @@ public sealed record RunApp(
     bool EnableApiLogging,
     string? PlacementAddress,
     string? SchedulerAddress,
-    Place Place);
+    Place Place)
+{
+    /// <summary>Ours: the app is started only when asked for by name. The Dapr CLI ignores the key, as every key it does not know.</summary>
+    public bool OptIn { get; init; }
+
+    /// <summary>True when the app names resources of its own, so that those of the common part do not count.</summary>
+    public bool HasOwnResources { get; init; }
+}
 
 public enum LogDestination
 {
@@ -126,7 +133,11 @@ internal sealed class RunFileReader(string file, string home)
             Flag("enableApiLogging"),
             Text("placementHostAddress"),
             Text("schedulerHostAddress"),
-            app.Place);
+            app.Place)
+        {
+            OptIn = app.Find("optIn")?.Bool() ?? false,
+            HasOwnResources = Paths(app, folder).Count > 0 || Directory.Exists(Path.Combine(folder, ".dapr", "resources")),
+        };
 
         YamlView? Either(string key) => app.Find(key) is { } own && own.Scalar() is not ("" or "0") ? own : common?.Find(key);
 
