@@ -35,13 +35,17 @@ public sealed class KeyRing
         return new KeyRing(data.Keys, keys);
     }
 
+    /// <summary>Servers that start side by side ask at the same time.</summary>
     private string Get(string name, Func<string>? make = null)
     {
-        if (keys.TryGetValue(name, out var key))
+        lock (keys)
+        {
+            if (keys.TryGetValue(name, out var key))
+                return key;
+            keys[name] = key = make is null ? Random() : make();
+            PrivateFile.Write(file, JsonSerializer.Serialize(keys, PrivateFile.Readable));
             return key;
-        keys[name] = key = make is null ? Random() : make();
-        PrivateFile.Write(file, JsonSerializer.Serialize(keys, PrivateFile.Readable));
-        return key;
+        }
     }
 
     private static string Random() => Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
