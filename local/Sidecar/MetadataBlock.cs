@@ -73,6 +73,7 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
         {
             var entry = new RegisteredComponents { Name = component.Name, Type = component.Type, Version = component.Manifest.Version };
             if (sidecar.Components.StateStores.TryGetValue(component.Name, out var store)) entry.Capabilities.AddRange(store.Store.Capabilities);
+            else if (sidecar.Components.PubSubs.ContainsKey(component.Name)) entry.Capabilities.AddRange(Host.Block<PubSub.PubSubBlock>().Features(component.Name, app.AppId));
             metadata.RegisteredComponents.Add(entry);
         }
 

@@ -8,34 +8,26 @@ using Marketplace.Local.Sidecar.Resources;
 namespace Marketplace.Local.Sidecar.PubSub;
 
 /// <summary>
-/// Publish and subscribe over pubsub.in-memory: one broker per component name for all apps of the host, with a journal on disk. An app that listens to a
-/// topic for the first time gets what is published from then on; from then on its messages wait while it is away.
+/// Publish and subscribe: both APIs, and what each app listens to. The brokers are behind <see cref="IPubSub"/>, the way to the app is <see cref="Delivery"/>.
 /// </summary>
 internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host)
 {
-    private const int DefaultConcurrency = 16;
     private static readonly TimeSpan DiscoveryTimeout = TimeSpan.FromSeconds(10);
 
     private readonly ILogger log = host.Loggers.CreateLogger<PubSubBlock>();
-    private readonly ConcurrentDictionary<string, Broker> brokers = new();
+    private readonly PubSubComponents components = new(host);
     private readonly ConcurrentDictionary<(SidecarInstance, string PubSub), TopicScopes> scopes = new();
-    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Subscription>> discovered = new();
-    private FileStream? owned;
+    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Delivery>> discovered = new();
+    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<IAsyncDisposable>> active = new();
 
-    public override Task StartAsync(CancellationToken ct)
+    public override async Task StartAsync(CancellationToken ct)
     {
-        var journals = Path.Combine(Host.Plan.DataFolder, "journal");
-        if (Host.Instances.Any(instance => instance.Components.PubSubs.Count > 0)) owned = Own(journals);
         foreach (var instance in Host.Instances)
             foreach (var component in instance.Components.PubSubs.Values)
             {
-                if (component.Type != "pubsub.in-memory")
-                    throw component.Manifest.Place.Error("spec.type", $"{component.Type} is not served by the local sidecar host; use pubsub.in-memory or a real daprd");
+                await components.OpenAsync(component, instance.AppId, ct);
                 scopes[(instance, component.Name)] = new TopicScopes(component, instance.AppId);
-                if (brokers.ContainsKey(component.Name)) continue;
-                brokers[component.Name] = new Broker(component.Name, Path.Combine(journals, component.Name), ConcurrencyOf(component), Host.Faults, Host.Time, Host.Loggers);
             }
-        return Task.CompletedTask;
     }
 
     public override void Map(IEndpointRouteBuilder routes)
@@ -65,28 +57,29 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
         if (discovered.TryGetValue(instance, out var known))
         {
-            await SubscribeAsync(instance, known);
+            await SubscribeAsync(instance, known, ct);
             return;
         }
 
         var listed = await DiscoverAsync(instance, ct);
-        var subscriptions = Merge(instance, listed ?? []);
-        await SubscribeAsync(instance, subscriptions);
+        IReadOnlyList<Delivery> deliveries = [.. Merge(instance, listed ?? []).Select(subscription =>
+            new Delivery(components.Of(subscription.PubSub, instance.AppId), instance, subscription, log))];
+        await SubscribeAsync(instance, deliveries, ct);
         if (listed is null) return;   // it died while it was asked, perhaps: asked again when it is back
 
-        discovered[instance] = subscriptions;
-        await ForgetOthersAsync(instance.AppId);
+        discovered[instance] = deliveries;
+        await ForgetOthersAsync(instance);
     }
 
-    public override Task AppLostAsync(SidecarInstance instance, CancellationToken ct)
+    public override async Task AppLostAsync(SidecarInstance instance, CancellationToken ct)
     {
-        foreach (var broker in brokers.Values) broker.Unsubscribe(instance);
-        return Task.CompletedTask;
+        if (!active.TryRemove(instance, out var subscriptions)) return;
+        foreach (var subscription in subscriptions) await subscription.DisposeAsync();
     }
 
     public override void Describe(SidecarInstance instance, GetMetadataResponse metadata)
     {
-        foreach (var subscription in discovered.GetValueOrDefault(instance) ?? [])
+        foreach (var subscription in (discovered.GetValueOrDefault(instance) ?? []).Select(delivery => delivery.Subscription))
         {
             var entry = new PubsubSubscription
             {
@@ -105,26 +98,44 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
     public override async ValueTask DisposeAsync()
     {
-        foreach (var broker in brokers.Values) await broker.DisposeAsync();
-        if (owned is not null) await owned.DisposeAsync();
+        foreach (var subscription in active.Values.SelectMany(all => all)) await subscription.DisposeAsync();
+        await components.DisposeAsync();
         await base.DisposeAsync();
     }
 
     /// <summary>Messages of a component that some app has not finished.</summary>
-    internal int Waiting(string pubsub) => brokers[pubsub].Backlog.Sum(group => group.Waiting);
-
-    /// <summary>Publishes for the app of this instance; the refusals are those of both APIs.</summary>
-    internal Task PublishAsync(Publication publication, SidecarInstance instance)
+    internal async Task<long> WaitingAsync(string pubsub, CancellationToken ct = default)
     {
-        var broker = BrokerFor(instance, publication.PubSub, publication.Topic);
-        return broker.PublishAsync(publication.Topic, Seal(publication));
+        var waiting = 0L;
+        foreach (var (name, _, component) in components.All)
+            if (name == pubsub) waiting += await component.WaitingAsync(ct);
+        return waiting;
     }
 
-    private Sealed Seal(in Publication publication)
+    /// <summary>What the component can do beyond the plain, as the metadata API lists it.</summary>
+    internal IReadOnlyList<string> Features(string pubsub, string app) => components.Of(pubsub, app).Features;
+
+    /// <summary>Publishes for the app of this instance; the refusals are those of both APIs.</summary>
+    internal async Task PublishAsync(Publication publication, SidecarInstance instance, CancellationToken ct)
+    {
+        var component = ComponentFor(instance, publication.PubSub, publication.Topic);
+        var content = Seal(publication, component);
+        try
+        {
+            await component.PublishAsync(publication.Topic, [content], ct);
+        }
+        catch (Exception e) when (!ct.IsCancellationRequested)
+        {
+            throw new DaprApiException(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE",
+                $"error when publish to topic {publication.Topic} in pubsub {publication.PubSub}: {e.Message}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
+        }
+    }
+
+    private Sealed Seal(in Publication publication, IPubSub component)
     {
         try
         {
-            return publication.Seal(Host.Time.GetUtcNow());
+            return publication.Seal(Host.Time.GetUtcNow(), component.Features.Contains(IPubSub.TimeToLive));
         }
         catch (FormatException e)
         {
@@ -133,7 +144,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         }
     }
 
-    private Broker BrokerFor(SidecarInstance instance, string pubsub, string topic)
+    private IPubSub ComponentFor(SidecarInstance instance, string pubsub, string topic)
     {
         if (instance.Components.PubSubs.Count == 0)
             throw new DaprApiException(400, StatusCode.FailedPrecondition, "ERR_PUBSUB_NOT_CONFIGURED", $"pubsub {pubsub} is not configured", "DAPR_PUBSUB_NOT_CONFIGURED");
@@ -145,11 +156,8 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
             throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_TOPIC_EMPTY", $"topic is empty in pubsub {pubsub}", "DAPR_PUBSUB_TOPIC_NAME_EMPTY");
         if (!scopes[(instance, pubsub)].MayPublish(topic))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_PUBSUB_FORBIDDEN", $"topic {topic} is not allowed for app id {instance.AppId}", "DAPR_PUBSUB_FORBIDDEN");
-        return brokers[pubsub];
+        return components.Of(pubsub, instance.AppId);
     }
-
-    private static DaprApiException Failed(string pubsub, string topic, Exception e) =>
-        new(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE", $"error when publish to topic {topic} in pubsub {pubsub}: {e.Message}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
 
     private async Task OnPublishAsync(HttpContext http)
     {
@@ -157,14 +165,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var (pubsub, topic) = (http.RouteText("pubsub"), http.RouteText("topic"));
         var publication = new Publication(instance.AppId, pubsub, topic, await http.BodyAsync(), http.Request.ContentType ?? "", http.QueryMetadata(),
             http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]);
-        try
-        {
-            await PublishAsync(publication, instance);
-        }
-        catch (IOException e)
-        {
-            throw Failed(pubsub, topic, e);
-        }
+        await PublishAsync(publication, instance, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -172,14 +173,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     {
         var publication = new Publication(instance.AppId, request.PubsubName, request.Topic, request.Data.Memory, request.DataContentType, request.Metadata,
             call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"));
-        try
-        {
-            await PublishAsync(publication, instance);
-        }
-        catch (IOException e)
-        {
-            throw Failed(request.PubsubName, request.Topic, e);
-        }
+        await PublishAsync(publication, instance, call.CancellationToken);
         return new Empty();
     }
 
@@ -187,11 +181,11 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     {
         var instance = SidecarInstance.Of(http);
         var (pubsub, topic) = (http.RouteText("pubsub"), http.RouteText("topic"));
-        var broker = BrokerFor(instance, pubsub, topic);
+        var component = ComponentFor(instance, pubsub, topic);
         var metadata = http.QueryMetadata();
         var entries = BulkBody.Entries(await http.BodyAsync(), pubsub, topic);
-        var failed = await PublishAllAsync(broker, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic, entry.Data,
-            entry.ContentType, Joined(metadata, entry.Metadata), http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]))));
+        var failed = await PublishAllAsync(component, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic, entry.Data,
+            entry.ContentType, Joined(metadata, entry.Metadata), http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]))), http.RequestAborted);
         if (failed.Count == 0)
         {
             http.Response.StatusCode = StatusCodes.Status204NoContent;
@@ -208,30 +202,32 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
     private async Task<BulkPublishResponse> OnBulkPublishAsync(SidecarInstance instance, BulkPublishRequest request, ServerCallContext call)
     {
-        var broker = BrokerFor(instance, request.PubsubName, request.Topic);
+        var component = ComponentFor(instance, request.PubsubName, request.Topic);
         var ids = new HashSet<string>();
         foreach (var entry in request.Entries)
             if (entry.EntryId.Length == 0 || !ids.Add(entry.EntryId))
                 throw BulkBody.BadEntries(request.PubsubName, request.Topic, "entryId is duplicated or not present for entry");
 
-        var failed = await PublishAllAsync(broker, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
+        var failed = await PublishAllAsync(component, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
             request.Topic, entry.Event.Memory, entry.ContentType, Joined(request.Metadata, entry.Metadata),
-            call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"))))]);
+            call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"))))], call.CancellationToken);
         var response = new BulkPublishResponse();
         foreach (var (id, error) in failed) response.FailedEntries.Add(new BulkPublishResponseFailedEntry { EntryId = id, Error = error });
         return response;
     }
 
     /// <summary>Good entries go out, in their order and in one write; the others are named with their reason.</summary>
-    private async Task<List<(string EntryId, string Error)>> PublishAllAsync(Broker broker, List<(string EntryId, Publication Publication)> entries)
+    private async Task<List<(string EntryId, string Error)>> PublishAllAsync(IPubSub component, List<(string EntryId, Publication Publication)> entries, CancellationToken ct)
     {
         var failed = new List<(string, string)>();
+        var ids = new List<string>(entries.Count);
         var contents = new List<Sealed>(entries.Count);
         foreach (var (id, publication) in entries)
         {
             try
             {
-                contents.Add(Seal(publication));
+                contents.Add(Seal(publication, component));
+                ids.Add(id);
             }
             catch (DaprApiException e)
             {
@@ -242,11 +238,15 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         if (contents.Count == 0) return failed;
         try
         {
-            await broker.PublishAsync(entries[0].Publication.Topic, contents);
+            await component.PublishAsync(entries[0].Publication.Topic, contents, ct);
         }
-        catch (IOException e)
+        catch (PublishException e)
         {
-            return [.. entries.Select(entry => (entry.EntryId, e.Message))];
+            failed.AddRange(e.Refused.Select(one => (ids[one.Index], one.Reason)));
+        }
+        catch (Exception e) when (!ct.IsCancellationRequested)
+        {
+            failed.AddRange(ids.Select(id => (id, e.Message)));
         }
         return failed;
     }
@@ -259,24 +259,21 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         return joined;
     }
 
-    /// <summary>Two hosts on one journal would each deliver and delete what the other needs. The system lets go of the file when a host dies.</summary>
-    private static FileStream Own(string journals)
+    private async Task SubscribeAsync(SidecarInstance instance, IReadOnlyList<Delivery> deliveries, CancellationToken ct)
     {
-        Directory.CreateDirectory(journals);
-        try
+        var started = new List<IAsyncDisposable>(deliveries.Count);
+        active[instance] = started;
+        foreach (var delivery in deliveries)
         {
-            return new FileStream(Path.Combine(journals, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            try
+            {
+                started.Add(await components.Of(delivery.Subscription.PubSub, instance.AppId).SubscribeAsync(delivery, ct));
+            }
+            catch (Exception e) when (!ct.IsCancellationRequested)
+            {
+                LogNotSubscribed(instance.Id, delivery.Topic, delivery.Subscription.PubSub, e);
+            }
         }
-        catch (IOException e)
-        {
-            throw new IOException($"{journals} is in use by another sidecar host.", e);
-        }
-    }
-
-    private async Task SubscribeAsync(SidecarInstance instance, IReadOnlyList<Subscription> subscriptions)
-    {
-        foreach (var subscription in subscriptions)
-            await brokers[subscription.PubSub].SubscribeAsync(instance, subscription);
     }
 
     /// <summary>The app's own list; null when it could not be learned.</summary>
@@ -357,24 +354,14 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     }
 
     /// <summary>Once every instance of the app has told what it listens to, topics known from before that none names are given up.</summary>
-    private async Task ForgetOthersAsync(string app)
+    private async Task ForgetOthersAsync(SidecarInstance instance)
     {
-        var instances = Host.Group(app)?.Instances ?? [];
+        var instances = Host.Group(instance.AppId)?.Instances ?? [];
         if (!instances.All(discovered.ContainsKey)) return;
-        var wanted = instances.SelectMany(instance => discovered[instance]).Select(subscription => (subscription.PubSub, subscription.Topic)).ToHashSet();
-        foreach (var (name, broker) in brokers)
-            foreach (var topic in broker.TopicsOf(app))
-            {
-                if (wanted.Contains((name, topic))) continue;
-                LogGivenUp(app, topic);
-                await broker.ForgetAsync(topic, app);
-            }
+        foreach (var pubsub in instance.Components.PubSubs.Keys)
+            await components.Of(pubsub, instance.AppId).KeepOnlyAsync(instances.SelectMany(one => discovered[one])
+                .Where(delivery => delivery.Subscription.PubSub == pubsub).Select(delivery => delivery.Topic).ToHashSet());
     }
-
-    private static int ConcurrencyOf(Component component) =>
-        component.Get("concurrency") is not { Length: > 0 } text ? DefaultConcurrency
-        : int.TryParse(text, out var number) && number > 0 ? number
-        : throw component.Manifest.Place.Error("metadata.concurrency", $"'{text}' is not a positive number");
 
     [LoggerMessage(LogLevel.Warning, "{Instance}: events reach apps over HTTP only here; this one speaks gRPC and receives none")]
     private partial void LogNoGrpc(string instance);
@@ -388,6 +375,6 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     [LoggerMessage(LogLevel.Error, "{Instance}: may not subscribe to {Topic} of {PubSub}")]
     private partial void LogForbidden(string instance, string topic, string pubSub);
 
-    [LoggerMessage(LogLevel.Information, "{App} no longer listens to {Topic}; what waited for it is dropped")]
-    private partial void LogGivenUp(string app, string topic);
+    [LoggerMessage(LogLevel.Error, "{Instance}: cannot subscribe to {Topic} of {PubSub}")]
+    private partial void LogNotSubscribed(string instance, string topic, string pubSub, Exception exception);
 }

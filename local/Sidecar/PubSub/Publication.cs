@@ -29,12 +29,14 @@ internal readonly record struct Publication(
     /// <summary>Messages with the same key reach a subscriber in the order they were published.</summary>
     public string? Key => Metadata.TryGetValue("partitionKey", out var key) && key.Length > 0 ? key : null;
 
-    /// <summary>The broker's copy of the message. Throws <see cref="FormatException"/> for a malformed envelope or TTL.</summary>
-    public Sealed Seal(DateTimeOffset now)
+    /// <summary>The broker's copy of the message.</summary>
+    /// <param name="brokerExpires">The broker itself drops what is too old, so that the envelope need not say when.</param>
+    /// <exception cref="FormatException">The envelope or the TTL is malformed.</exception>
+    public Sealed Seal(DateTimeOffset now, bool brokerExpires = false)
     {
-        var expires = TimeToLive() is { } ttl ? now.AddSeconds(ttl) : (DateTimeOffset?)null;
+        var expires = TimeToLive() is { } ttl && !brokerExpires ? now.AddSeconds(ttl) : (DateTimeOffset?)null;
         if (IsRaw)
-            return new Sealed(Data.ToArray(), Key, Raw: true, expires);
+            return new Sealed(Data.ToArray(), Key, Raw: true, expires, Metadata);
 
         var (buffer, json) = scratch ??= Scratch();
         buffer.ResetWrittenCount();
@@ -44,7 +46,7 @@ internal readonly record struct Publication(
         else
             WriteEnvelope(json, now, expires);
         json.Flush();
-        var sealedEvent = new Sealed(buffer.WrittenSpan.ToArray(), Key, Raw: false, expires);
+        var sealedEvent = new Sealed(buffer.WrittenSpan.ToArray(), Key, Raw: false, expires, Metadata);
         if (buffer.Capacity > 1 << 20) scratch = null;
         return sealedEvent;
     }
@@ -213,5 +215,5 @@ internal readonly record struct Publication(
     }
 }
 
-/// <summary>A message as the broker keeps it: the envelope's bytes, or the bare payload when raw.</summary>
-internal readonly record struct Sealed(byte[] Body, string? Key, bool Raw, DateTimeOffset? Expires);
+/// <summary>A message as the broker keeps it: the envelope's bytes, or the bare payload when raw; the metadata are those of the publish, if any.</summary>
+internal readonly record struct Sealed(byte[] Body, string? Key, bool Raw, DateTimeOffset? Expires, IReadOnlyDictionary<string, string>? Metadata = null);

@@ -123,7 +123,7 @@ public sealed class WhenTheSidecarHostIsKilled
         both = false;
         await billing.StartAsync();
         await sidecars.UpAsync();
-        await Eventually.Async(() => sidecars.Host.Block<Local.Sidecar.PubSub.PubSubBlock>().Waiting("patient") == 0, "what waited for it is dropped");
+        await Eventually.Async(async () => await sidecars.Host.Block<Local.Sidecar.PubSub.PubSubBlock>().WaitingAsync("patient") == 0, "what waited for it is dropped");
     }
 
     [Fact]

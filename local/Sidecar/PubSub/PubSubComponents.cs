@@ -1,0 +1,59 @@
+using System.Collections.Concurrent;
+using Marketplace.Local.Sidecar.Resources;
+
+namespace Marketplace.Local.Sidecar.PubSub;
+
+/// <summary>Opens pub/sub components by their type, once for each app that loads them.</summary>
+internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<(string Name, string App), IPubSub> opened = new();
+    private readonly ConcurrentDictionary<string, Broker> brokers = new();
+    private FileStream? owned;
+
+    public IEnumerable<(string Name, string App, IPubSub PubSub)> All => opened.Select(entry => (entry.Key.Name, entry.Key.App, entry.Value));
+
+    public IPubSub Of(string name, string app) => opened[(name, app)];
+
+    public async Task OpenAsync(Component component, string app, CancellationToken ct)
+    {
+        if (opened.ContainsKey((component.Name, app))) return;
+        opened[(component.Name, app)] = component.Type switch
+        {
+            "pubsub.in-memory" => new InMemoryPubSub(BrokerOf(component), app),
+            _ => throw component.UnknownType(),
+        };
+        await Task.CompletedTask.WaitAsync(ct);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var pubsub in opened.Values) await pubsub.DisposeAsync();
+        foreach (var broker in brokers.Values) await broker.DisposeAsync();
+        if (owned is not null) await owned.DisposeAsync();
+    }
+
+    private Broker BrokerOf(Component component)
+    {
+        if (brokers.TryGetValue(component.Name, out var broker)) return broker;
+        var journals = Path.Combine(host.Plan.DataFolder, "journal");
+        owned ??= Own(journals);
+        return brokers[component.Name] = new Broker(Path.Combine(journals, component.Name), Concurrency(component), host.Time, host.Loggers);
+    }
+
+    private static int Concurrency(Component component) =>
+        component.Int("concurrency", ConsumerGroup.DefaultConcurrency) is var number && number > 0 ? number : throw component.Error("concurrency", $"must be positive, not {number}.");
+
+    /// <summary>Two hosts on one journal would each deliver and delete what the other needs. The system lets go of the file when a host dies.</summary>
+    private static FileStream Own(string journals)
+    {
+        Directory.CreateDirectory(journals);
+        try
+        {
+            return new FileStream(Path.Combine(journals, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new IOException($"{journals} is in use by another sidecar host.", e);
+        }
+    }
+}
