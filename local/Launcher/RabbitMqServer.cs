@@ -122,6 +122,11 @@ public sealed class RabbitMqServer(DataFolder data, KeyRing keys, PortBook ports
                 ["RABBITMQ_LOG"] = "-color",
                 ["RABBITMQ_LOGS"] = "-",
                 ["ERL_CRASH_DUMP"] = Path.Combine(folder, "erl_crash.dump"),
+
+                // The script becomes the node instead of standing before it: the process that is watched, asked to end and killed is the right one.
+                ["RUNNING_UNDER_SYSTEMD"] = "true",
+                ["NOTIFY_SOCKET"] = null,
+
                 ["RABBITMQ_NODE_PORT"] = null,
                 ["RABBITMQ_NODE_IP_ADDRESS"] = null,
                 ["RABBITMQ_DIST_PORT"] = null,
