@@ -80,31 +80,7 @@ internal sealed class Bed : IAsyncDisposable
     public (TimeSpan Postgres, TimeSpan Host, TimeSpan Worker) Cpu()
     {
         using var self = Process.GetCurrentProcess();
-        return (Tree(postgres!.Pid), sidecars is null ? TimeSpan.Zero : Tree(sidecars.Pid), self.TotalProcessorTime);
-
-        // A child may be wrapped in a process that watches over it; what ended children used is counted with their parent.
-        static TimeSpan Tree(int root)
-        {
-            var parents = Directory.GetDirectories("/proc").Select(Path.GetFileName).Where(name => int.TryParse(name, out _)).Select(name => int.Parse(name!, System.Globalization.CultureInfo.InvariantCulture))
-                .Select(pid => (Pid: pid, Stat: Stat(pid))).Where(one => one.Stat.Length > 15).ToDictionary(one => one.Pid, one => one.Stat);
-            var members = new HashSet<int> { root };
-            while (parents.Where(one => members.Contains(int.Parse(one.Value[1], System.Globalization.CultureInfo.InvariantCulture)) && members.Add(one.Key)).ToList().Count > 0) ;
-            return TimeSpan.FromMilliseconds(members.Where(parents.ContainsKey).Sum(pid =>
-                10.0 * parents[pid][11..15].Sum(ticks => long.Parse(ticks, System.Globalization.CultureInfo.InvariantCulture))));
-        }
-
-        static string[] Stat(int pid)
-        {
-            try
-            {
-                var text = File.ReadAllText($"/proc/{pid}/stat");
-                return text[(text.LastIndexOf(')') + 2)..].Split(' ');
-            }
-            catch (IOException)
-            {
-                return [];
-            }
-        }
+        return (CpuTime.OfTree(postgres!.Pid), sidecars is null ? TimeSpan.Zero : CpuTime.OfTree(sidecars.Pid), self.TotalProcessorTime);
     }
 
     public async ValueTask DisposeAsync()
