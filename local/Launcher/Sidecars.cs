@@ -51,7 +51,7 @@ internal sealed class BuiltInSidecars : ISidecars
         {
             var app = instance.Service.App;
             return new SidecarApp(app.AppId, app.Folder, instance.Port, instance.HttpPort, instance.GrpcPort, app.HasOwnResources ? app.ResourcesPaths : [set],
-                app.ConfigFile, app.AppProtocol, app.HealthCheck, app.MaxConcurrency, app.MaxBodyBytes);
+                app.ConfigFile, app.AppProtocol, app.HealthCheck, app.MaxConcurrency, app.MaxBodyBytes < 0 ? int.MaxValue : app.MaxBodyBytes);
         }).ToList();
         new SidecarPlan(data.Root, Host.Port!.Value, null, keys.AppToken, null, apps).Write(data.Plan);
         Host.Start(

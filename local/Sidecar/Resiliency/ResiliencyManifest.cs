@@ -15,12 +15,15 @@ public sealed record ResiliencyManifest(
     IReadOnlyList<string> Scopes,
     Place Place)
 {
+    /// <summary>Where each of the scopes stands.</summary>
+    public IReadOnlyList<Place> ScopePlaces { get; init; } = [];
+
     public static ResiliencyManifest Of(YamlView document)
     {
-        Only(document, "apiVersion", "kind", "metadata", "spec", "scopes");
-        var spec = Only(document.Get("spec"), "policies", "targets");
-        var policies = spec.Find("policies") is { } named ? Only(named, "timeouts", "retries", "circuitBreakers") : null;
-        var targets = spec.Find("targets") is { } aimed ? Only(aimed, "apps", "actors", "components") : null;
+        document.Only("apiVersion", "kind", "metadata", "spec", "scopes");
+        var spec = document.Get("spec").Only("policies", "targets");
+        var policies = spec.Find("policies") is { } named ? named.Only("timeouts", "retries", "circuitBreakers") : null;
+        var targets = spec.Find("targets") is { } aimed ? aimed.Only("apps", "actors", "components") : null;
         return new ResiliencyManifest(
             document.Get("metadata").Get("name").Text(),
             Map(policies?.Find("timeouts"), (_, view) => Duration(view)),
@@ -30,7 +33,10 @@ public sealed record ResiliencyManifest(
             Map(targets?.Find("actors"), (_, view) => Actor(view)),
             Map(targets?.Find("components"), (_, view) => Component(view)),
             document.Find("scopes")?.Texts() ?? [],
-            document.Place);
+            document.Place)
+        {
+            ScopePlaces = [.. document.Find("scopes")?.Items().Select(scope => scope.Place) ?? []],
+        };
     }
 
     private static Dictionary<string, T> Map<T>(YamlView? view, Func<string, YamlView, T> read) =>
@@ -38,7 +44,7 @@ public sealed record ResiliencyManifest(
 
     private static RetryPolicy Retry(YamlView view)
     {
-        Only(view, "policy", "duration", "maxInterval", "maxRetries", "matching");
+        view.Only("policy", "duration", "maxInterval", "maxRetries", "matching");
         var policy = view.Find("policy");
         var exponential = policy?.Text().ToLowerInvariant() switch
         {
@@ -46,7 +52,7 @@ public sealed record ResiliencyManifest(
             "exponential" => true,
             var other => throw policy.Error($"must be constant or exponential, not {other}."),
         };
-        var matching = view.Find("matching") is { } match ? Only(match, "httpStatusCodes", "gRPCStatusCodes") : null;
+        var matching = view.Find("matching") is { } match ? match.Only("httpStatusCodes", "gRPCStatusCodes") : null;
         return new RetryPolicy(
             exponential,
             view.Find("duration") is { } duration ? Duration(duration) : TimeSpan.FromSeconds(5),
@@ -58,7 +64,7 @@ public sealed record ResiliencyManifest(
 
     private static BreakerPolicy Breaker(string name, YamlView view)
     {
-        Only(view, "maxRequests", "interval", "timeout", "trip");
+        view.Only("maxRequests", "interval", "timeout", "trip");
         return new BreakerPolicy(
             name,
             view.Find("maxRequests")?.Int(0) is { } max and > 0 ? max : 1,
@@ -82,7 +88,7 @@ public sealed record ResiliencyManifest(
     private static ComponentPolicyNames Component(YamlView view)
     {
         if (view.IsEmpty) return new ComponentPolicyNames(PolicyNames.None, PolicyNames.None);
-        Only(view, "inbound", "outbound");
+        view.Only("inbound", "outbound");
         return new ComponentPolicyNames(
             view.Find("inbound") is { } inbound ? Names(inbound, 1) : PolicyNames.None,
             view.Find("outbound") is { } outbound ? Names(outbound, 1) : PolicyNames.None);
@@ -91,7 +97,7 @@ public sealed record ResiliencyManifest(
     private static PolicyNames Names(YamlView view, int breakers, params ReadOnlySpan<string> more)
     {
         if (view.IsEmpty) return PolicyNames.None;
-        Only(view, ["timeout", "retry", "circuitBreaker", .. more]);
+        view.Only(["timeout", "retry", "circuitBreaker", .. more]);
         return new PolicyNames(
             view.Find("timeout"),
             view.Find("retry"),
@@ -119,17 +125,6 @@ public sealed record ResiliencyManifest(
         }
 
         return codes;
-    }
-
-    /// <summary>daprd would pass over a misspelt key, and the policy would silently be another one.</summary>
-    private static YamlView Only(YamlView view, params ReadOnlySpan<string> keys)
-    {
-        foreach (var (key, value) in view.Entries())
-        {
-            if (!keys.Contains(key)) throw value.Error($"is no key of this part; there are {string.Join(", ", keys!)}.");
-        }
-
-        return view;
     }
 }
 

@@ -134,6 +134,7 @@ public sealed partial class ComponentSet(SidecarHost host, SidecarApp app) : IAs
 
     private async Task OpenAsync(ComponentManifest manifest, CancellationToken ct)
     {
+        ComponentTypes.Check(manifest);
         var component = await ResolveAsync(manifest, ct);
         switch (manifest.Type.Split('.')[0])
         {

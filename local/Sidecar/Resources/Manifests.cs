@@ -27,6 +27,7 @@ public sealed record ComponentManifest(
 
     public static ComponentManifest Of(YamlView document)
     {
+        Shape.Component.Check(document);
         var name = document.Get("metadata").Get("name").Text();
         var spec = document.Get("spec");
         var type = spec.Get("type");
@@ -94,8 +95,12 @@ public sealed record SubscriptionManifest(
     IReadOnlyList<string> Scopes,
     Place Place)
 {
+    /// <summary>Where each of the scopes stands.</summary>
+    public IReadOnlyList<Place> ScopePlaces { get; init; } = [];
+
     public static SubscriptionManifest Of(YamlView document, bool second)
     {
+        (second ? Shape.SubscriptionWithRules : Shape.Subscription).Check(document);
         var spec = document.Get("spec");
         var routes = second ? spec.Get("routes") : null;
         return new SubscriptionManifest(
@@ -110,7 +115,10 @@ public sealed record SubscriptionManifest(
                 ? new BulkSubscribe(bulk.Find("enabled")?.Bool() ?? false, bulk.Find("maxMessagesCount")?.Int(0) ?? 100, bulk.Find("maxAwaitDurationMs")?.Int(0) ?? 1000)
                 : null,
             document.Find("scopes")?.Texts() ?? [],
-            document.Place);
+            document.Place)
+        {
+            ScopePlaces = [.. document.Find("scopes")?.Items().Select(scope => scope.Place) ?? []],
+        };
     }
 }
 
@@ -131,6 +139,7 @@ public sealed record Configuration(
         var documents = YamlView.Documents(file);
         var document = documents.FirstOrDefault(one => one.Find("kind")?.Text() == "Configuration")
             ?? throw new ResourceException(file, 1, "kind", "no document of kind Configuration.");
+        Shape.Configuration.Check(document);
         document.Get("metadata").Get("name").Text();
         var spec = document.Get("spec");
         spec.Find("tracing")?.Find("samplingRate")?.Text();

@@ -64,10 +64,32 @@ public sealed class YamlView
     public IEnumerable<(string Key, YamlView Value)> Entries()
     {
         if (node is not YamlMappingNode map) throw Error("must be a mapping.");
-        return map.Children.Select(pair => (((YamlScalarNode)pair.Key).Value ?? "", new YamlView(file, pair.Value, $"{path}.{((YamlScalarNode)pair.Key).Value}")));
+        return map.Children.Select(pair => pair.Key is YamlScalarNode { Value: { } key }
+            ? (key, new YamlView(file, pair.Value, path.Length == 0 ? key : $"{path}.{key}"))
+            : throw new ResourceException(file, (int)pair.Key.Start.Line, path, "has a key that is no text."));
     }
 
     public bool IsEmpty => IsNull(node);
+
+    internal bool IsList => node is YamlSequenceNode;
+
+    internal bool IsMapping => node is YamlMappingNode;
+
+    /// <summary>Refuses any other key, where it stands and with the one that may have been meant.</summary>
+    public YamlView Only(params IReadOnlyCollection<string> keys)
+    {
+        if (node is not YamlMappingNode map) throw Error("must be a mapping.");
+        foreach (var key in map.Children.Keys)
+        {
+            var name = key is YamlScalarNode scalar ? scalar.Value ?? "" : "";
+            if (keys.Contains(name)) continue;
+            var free = keys.Where(one => !map.Children.ContainsKey(new YamlScalarNode(one)));
+            throw new ResourceException(file, (int)key.Start.Line, path.Length == 0 ? name : $"{path}.{name}",
+                $"there is no such key here{Nearest.Hint(name, free)}. There are: {string.Join(", ", keys)}.");
+        }
+
+        return this;
+    }
 
     /// <summary>Text. Kubernetes resources are typed: a bare <c>1</c> or <c>true</c> is no text there, and daprd refuses it.</summary>
     public string Text()
@@ -86,6 +108,14 @@ public sealed class YamlView
         "true" or "True" or "TRUE" => true,
         "false" or "False" or "FALSE" => false,
         var other => throw Error($"must be true or false, not {other}."),
+    };
+
+    /// <summary>As the Dapr CLI's reader of dapr.yaml takes them, which knows the older words too.</summary>
+    internal bool LooseBool() => Scalar() switch
+    {
+        "y" or "Y" or "yes" or "Yes" or "YES" or "on" or "On" or "ON" => true,
+        "n" or "N" or "no" or "No" or "NO" or "off" or "Off" or "OFF" => false,
+        _ => Bool(),
     };
 
     public int Int(int min = int.MinValue, int max = int.MaxValue)

@@ -53,6 +53,9 @@ public sealed class ResourceFiles : IDisposable
     [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  metadata:\n    - name: redisHost\n      envRef: DAPR_HTTP_PORT", "spec.metadata[0].envRef", 8)]
     [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  initTimeout: soon", "spec.initTimeout", 6)]
     [InlineData("metadata: {name: x}\nspec: {type: state.redis}\nscopes: ordering", "scopes", 5)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  initTimeOut: 5s", "spec.initTimeOut", 6)]
+    [InlineData("metadata: {name: x}\nspec: {type: state.redis}\nscope: [ordering]", "scope", 5)]
+    [InlineData("metadata: {name: x}\nspec:\n  type: state.redis\n  metadata:\n    - name: redisHost\n      secretKeyref: {name: a}", "spec.metadata[0].secretKeyref", 8)]
     public void A_wrong_component_is_named_by_line_and_field(string rest, string field, int line)
     {
         var error = Assert.Throws<ResourceException>(() => Read($"apiVersion: dapr.io/v1alpha1\nkind: Component\n{rest}\n"));
@@ -71,6 +74,8 @@ public sealed class ResourceFiles : IDisposable
     [InlineData("policies: {timeouts: {t: soon}}", "spec.policies.timeouts.t")]
     [InlineData("policies: {retries: {r: {matching: {httpStatusCodes: \"5xx\"}}}}", "spec.policies.retries.r.matching.httpStatusCodes")]
     [InlineData("policies: {circuitBreakers: {b: {trip: \"failures >>> 3\"}}}", "spec.policies.circuitBreakers.b.trip")]
+    [InlineData("policies: {retries: {r: {maxRetrys: 3}}}", "spec.policies.retries.r.maxRetrys")]
+    [InlineData("policy: {retries: {}}", "spec.policy")]
     public void A_wrong_policy_is_named_by_field(string spec, string field)
     {
         var error = Assert.Throws<ResourceException>(() => Read($"apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {{name: r}}\nspec:\n  {spec}\n"));
@@ -79,6 +84,10 @@ public sealed class ResourceFiles : IDisposable
 
     [Theory]
     [InlineData("type: state.nothing", "spec.type")]
+    [InlineData("type: pubsub.mqtt3\n  metadata: [{name: url, value: a}]", "spec.type")]
+    [InlineData("type: state.redis\n  version: v7\n  metadata: [{name: redisHost, value: a}]", "spec.version")]
+    [InlineData("type: state.redis\n  metadata: [{name: redisHost, value: a:1}, {name: redisPasword, value: b}]", "component x: spec.metadata.redisPasword")]
+    [InlineData("type: secretstores.local.file\n  metadata: []", "component x: spec.metadata.secretsFile")]
     [InlineData("type: state.redis", "component x: spec.metadata.redisHost")]
     [InlineData("type: state.redis\n  metadata: [{name: redisHost, value: nowhere}]", "component x: spec.metadata.redisHost")]
     [InlineData("type: secretstores.local.file\n  metadata: [{name: secretsFile, value: none.json}]", "component x: spec.metadata.secretsFile")]
@@ -137,65 +146,6 @@ public sealed class ResourceFiles : IDisposable
             scopes: [shop]
             """, new AppUnderTest("shop"));
         Assert.Equal(["ours"], sidecars.Host.Instances[0].Components.All.Select(component => component.Name));
-    }
-
-    [Fact]
-    public void Common_values_reach_an_app_unless_it_has_its_own()
-    {
-        Directory.CreateDirectory(Path.Combine(folder, "one"));
-        Directory.CreateDirectory(Path.Combine(folder, "two/own"));
-        Directory.CreateDirectory(Path.Combine(folder, "common"));
-        File.WriteAllText(Path.Combine(folder, "dapr.yaml"), """
-            version: 1
-            common:
-              resourcesPath: ./common
-              enableAppHealthCheck: true
-              appHealthThreshold: 5
-              appMaxConcurrency: 9
-              maxBodySize: 8Mi
-              env: {A: "1", B: common}
-            apps:
-              - appDirPath: ./one
-                appPort: 8001
-                enableAppHealthCheck: false
-                appMaxConcurrency: 0
-              - appID: second
-                appDirPath: ./two
-                resourcesPaths: [./own]
-                appHealthThreshold: 2
-                appLogDestination: console
-                env: {B: own}
-                command: [dotnet, x.dll]
-                unknownKey: tolerated
-            """);
-
-        var plan = RunPlan.Read(folder, home: folder);
-
-        var (first, second) = (plan.Apps[0], plan.Apps[1]);
-        Assert.Equal(("one", 8001, 9, 8 << 20), (first.AppId, first.AppPort, first.MaxConcurrency, (int)first.MaxBodyBytes));
-        Assert.Equal(new AppHealthCheck("/healthz", TimeSpan.FromSeconds(5), TimeSpan.FromMilliseconds(500), 5), first.HealthCheck);
-        Assert.Equal([Path.Combine(folder, "common")], first.ResourcesPaths);
-        Assert.Equal(LogDestination.FileAndConsole, first.AppLog);
-        Assert.Equal([Path.Combine(folder, "two", "own")], second.ResourcesPaths);
-        Assert.Equal((2, LogDestination.Console), (second.HealthCheck!.Threshold, second.AppLog));
-        Assert.Equal(("1", "own"), (second.Environment["A"], second.Environment["B"]));
-        Assert.Equal(["dotnet", "x.dll"], second.Command);
-        Assert.Null(second.AppPort);
-    }
-
-    [Theory]
-    [InlineData("apps: [{appDirPath: .}]", "version", 1)]
-    [InlineData("version: 1\napps: [{appID: a}]", "apps[0].appDirPath", 2)]
-    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: ./none", "apps[0].appDirPath", 4)]
-    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: .\n    appPort: many", "apps[0].appPort", 5)]
-    [InlineData("version: 1\napps:\n  - appID: a\n    appDirPath: .\n    appProtocol: smoke", "apps[0].appProtocol", 5)]
-    [InlineData("version: 1\napps:\n  - {appID: a, appDirPath: .}\n  - {appID: a, appDirPath: .}", "apps[1].appID", 4)]
-    [InlineData("version: 1\ncommon: {resourcesPath: ./none}\napps: [{appDirPath: .}]", "common.resourcesPath", 2)]
-    public void A_wrong_run_file_is_named_by_line_and_field(string text, string field, int line)
-    {
-        File.WriteAllText(Path.Combine(folder, "dapr.yaml"), text);
-        var error = Assert.Throws<ResourceException>(() => RunPlan.Read(folder, home: folder));
-        Assert.Equal((field, line), (error.Field, error.Line));
     }
 
     [Theory]
