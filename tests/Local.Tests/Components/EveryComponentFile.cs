@@ -1,108 +1,75 @@
-using System.Text.RegularExpressions;
 using Marketplace.Local.Launcher;
+using Marketplace.Local.Sidecar.Resources;
 using Marketplace.Local.Sidecar.RunFile;
 using Xunit;
 using YamlDotNet.RepresentationModel;
+using static Marketplace.Local.Tests.Components.Yaml;
 
 namespace Marketplace.Local.Tests.Components;
 
 /// <summary>What a real Dapr would reject, found before one is asked: the component sets, their policies and the run file.</summary>
-public sealed partial class EveryComponentFile
+public sealed class EveryComponentFile
 {
     private static readonly string Root = SourceTree.Find().Root;
+    private static readonly string[] AllSets = ["local", "redis", "rabbitmq", "kafka", "postgres", "compose", "aws", "azure", "gcp"];
 
-    public static TheoryData<string> Files => [.. Directory.EnumerateFiles(Path.Combine(Root, "components"), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Root, file)).Order()];
-    public static TheoryData<string> Sets => [.. Directory.EnumerateDirectories(Path.Combine(Root, "components")).Select(folder => Path.GetFileName(folder)).Order()];
+    public static TheoryData<string> Sets => [.. AllSets];
 
-    [Theory, MemberData(nameof(Files))]
-    public void Names_only_metadata_its_type_knows_and_all_that_it_requires(string file)
+    [Fact]
+    public void Belongs_to_a_set_that_is_tested_here()
     {
-        var schemas = Outside.Find("dapr/component-metadata");
-        Assert.SkipWhen(schemas is null, "the component schemas of Dapr are not beside this checkout");
-        foreach (var component in Documents(file).Where(document => Text(document, "kind") == "Component"))
-        {
-            var spec = Map(component, "spec")!;
-            var (type, version) = (Text(spec, "type")!, Text(spec, "version")!);
-            var schema = File.Exists(Path.Combine(schemas, $"{type}.{version}.yaml")) ? Load(Path.Combine(schemas, $"{type}.{version}.yaml")) : Load(Path.Combine(schemas, $"{type}.yaml"));
-            Assert.Equal(Text(schema, "version"), version);
-
-            var given = Items(spec, "metadata").Select(item => Text(item, "name")!).ToHashSet(StringComparer.OrdinalIgnoreCase);
-            var profiles = Items(schema, "authenticationProfiles").Concat(Items(schema, "builtinAuthenticationProfiles")).Select(profile => Items(profile, "metadata").ToList()).ToList();
-            var known = Items(schema, "metadata").Concat(profiles.SelectMany(profile => profile)).Select(item => Text(item, "name")!)
-                .Concat(type.StartsWith("state.", StringComparison.Ordinal) ? ["keyPrefix", "actorStateStore", "outboxPublishPubsub", "outboxPublishTopic"] : [])
-                .Concat(type.StartsWith("pubsub.", StringComparison.Ordinal) ? ["consumerID", "publishingScopes", "subscriptionScopes", "protectedTopics"] : [])
-                .ToHashSet(StringComparer.OrdinalIgnoreCase);
-            Assert.Empty(given.Except(known, StringComparer.OrdinalIgnoreCase));
-
-            var required = Items(schema, "metadata").Where(item => Text(item, "required") == "true").Select(item => Text(item, "name")!);
-            Assert.Empty(required.Except(given, StringComparer.OrdinalIgnoreCase));
-            var ways = Items(schema, "authenticationProfiles").Select(profile => Items(profile, "metadata").Where(item => Text(item, "required") == "true").Select(item => Text(item, "name")!).ToList()).ToList();
-            // No login at all is a way too where the mail server asks for none.
-            Assert.True(ways.Count == 0 || type == "bindings.smtp" || ways.Any(way => way.All(given.Contains)), $"{file}: no way to log in is complete");
-
-            foreach (var item in Items(spec, "metadata"))
-            {
-                var allowed = Items(schema, "metadata").FirstOrDefault(known => string.Equals(Text(known, "name"), Text(item, "name"), StringComparison.OrdinalIgnoreCase));
-                if (allowed is not null && Items(allowed, "allowedValues").Count > 0 && Text(item, "value") is { } value)
-                    Assert.Contains(value, ((YamlSequenceNode)allowed.Children["allowedValues"]).Children.OfType<YamlScalarNode>().Select(scalar => scalar.Value));
-            }
-        }
-    }
-
-    [Theory, MemberData(nameof(Files))]
-    public void Fits_the_resource_definition_of_its_kind(string file)
-    {
-        var definitions = Outside.Find("dapr/crds");
-        Assert.SkipWhen(definitions is null, "the resource definitions of Dapr are not beside this checkout");
-        foreach (var document in Documents(file))
-        {
-            Assert.Equal("dapr.io/v1alpha1", Text(document, "apiVersion"));
-            var kind = Text(document, "kind")!;
-            var definition = Load(Path.Combine(definitions, kind switch { "Component" => "components.yaml", "Configuration" => "configuration.yaml", "Resiliency" => "resiliency.yaml", _ => kind }));
-            var schema = Map(Items(Map(definition, "spec")!, "versions").Single(version => Text(version, "name") == "v1alpha1"), "schema");
-            Fits(document, Map(schema!, "openAPIV3Schema")!, $"{file}: {kind}");
-        }
+        Assert.Equal(AllSets.Order(), Directory.EnumerateDirectories(Path.Combine(Root, "components")).Select(folder => Path.GetFileName(folder)).Order());
+        Assert.Equal(["config.yaml"], Directory.EnumerateFiles(Path.Combine(Root, "components")).Select(file => Path.GetFileName(file)));
     }
 
     [Theory, MemberData(nameof(Sets))]
-    public void Is_one_of_the_same_names_in_every_set(string set)
+    public void Says_only_what_its_type_and_its_kind_know_and_all_that_they_require(string set) =>
+        Assert.Empty(Check.Rules(set).Complaints(Folder(set)));
+
+    [Theory, MemberData(nameof(Sets))]
+    public void Is_read_by_the_local_sidecar_host_too(string set) =>
+        Assert.Equal(9, ResourceFolder.Read(Folder(set)).Components.Count);
+
+    [Theory, MemberData(nameof(Sets))]
+    public void Has_the_names_and_the_users_that_it_has_in_every_set(string set)
     {
-        string[] Names(string folder) => [.. Directory.EnumerateFiles(Path.Combine(Root, "components", folder)).SelectMany(file => Documents(Path.GetRelativePath(Root, file))).Select(document => $"{Text(document, "kind")} {Text(Map(document, "metadata")!, "name")}").Order()];
+        string[] Names(string folder) => [.. Directory.EnumerateFiles(Folder(folder)).SelectMany(Documents).Select(document => $"{Text(document, "kind")} {Name(document)} for {string.Join(' ', Scopes(document).Order())}").Order()];
         Assert.Equal(Names("redis"), Names(set));
-        Assert.Equal(Names(set).Length, Names(set).Distinct().Count());
-        // Dapr warns about anything else in a resources folder and reads no folder inside.
-        Assert.Empty(Directory.EnumerateDirectories(Path.Combine(Root, "components", set)));
-        Assert.All(Directory.EnumerateFiles(Path.Combine(Root, "components", set)), file => Assert.EndsWith(".yaml", file, StringComparison.Ordinal));
+        Assert.Equal(Names(set).Length, Names(set).Select(name => name.Split(" for ")[0]).Distinct().Count());
+
+        // Dapr warns about anything else in a resources folder, reads no folder inside, and of a file's documents only the first Resiliency.
+        Assert.Empty(Directory.EnumerateDirectories(Folder(set)));
+        Assert.All(Directory.EnumerateFiles(Folder(set)), file => Assert.EndsWith(".yaml", file, StringComparison.Ordinal));
+        Assert.All(Directory.EnumerateFiles(Folder(set)), file => Assert.Single(Documents(file)));
     }
 
     [Theory, MemberData(nameof(Sets))]
-    public void Reaches_only_apps_that_exist_and_brings_each_the_secret_store_it_needs(string set)
+    public void Brings_each_app_the_secret_store_it_needs_and_one_store_for_actors(string set)
     {
-        var apps = RunPlan.Read(Root).Apps.Select(app => app.AppId).ToHashSet();
-        var components = Directory.EnumerateFiles(Path.Combine(Root, "components", set)).SelectMany(file => Documents(Path.GetRelativePath(Root, file))).Where(document => Text(document, "kind") == "Component").ToList();
-        HashSet<string> Scopes(YamlMappingNode component) => [.. ((YamlSequenceNode)component.Children["scopes"]).Children.OfType<YamlScalarNode>().Select(scope => scope.Value!)];
-        var secrets = Scopes(components.Single(component => Text(Map(component, "metadata")!, "name") == "secrets"));
+        var components = Directory.EnumerateFiles(Folder(set)).SelectMany(Documents).Where(document => Text(document, "kind") == "Component").ToList();
+        var secrets = Scopes(components.Single(component => Name(component) == "secrets")).ToHashSet();
         foreach (var component in components)
         {
             Assert.NotEmpty(Scopes(component));
-            Assert.Subset(apps, Scopes(component));
             if (Map(component, "auth") is not null)
-                Assert.Subset(secrets, Scopes(component));
+                Assert.Subset(secrets, Scopes(component).ToHashSet());
         }
 
-        Assert.Single(components, component => Items(Map(component, "spec")!, "metadata").Any(item => Text(item, "name") == "actorStateStore" && Text(item, "value") == "true"));
+        var actors = Assert.Single(components, component => Items(Map(component, "spec")!, "metadata").Any(item => Text(item, "name") == "actorStateStore" && Text(item, "value") == "true"));
+        Assert.Equal("actors", Name(actors));
+        if (Check.Schemas is { } schemas)
+        {
+            var spec = Map(actors, "spec")!;
+            var schema = Load(Path.Combine(schemas, $"{Text(spec, "type")}.{Text(spec, "version")}.yaml"));
+            Assert.Subset(Items<YamlScalarNode>(schema, "capabilities").Select(one => one.Value!).ToHashSet(), new HashSet<string> { "actorStateStore", "transactional" });
+        }
     }
 
     [Theory, MemberData(nameof(Sets))]
-    public void Retries_a_message_longer_than_a_service_takes_to_restart(string set)
+    public void Holds_the_policies_that_all_sets_hold(string set)
     {
-        var resiliency = Documents($"components/{set}/resiliency.yaml").Single(document => Text(Map(document, "metadata")!, "name") == "messages");
-        var spec = Map(resiliency, "spec")!;
-        var name = Text(Map(Map(Map(Map(spec, "targets")!, "components")!, "pubsub")!, "inbound")!, "retry")!;
-        var retry = Map(Map(Map(spec, "policies")!, "retries")!, name)!;
-        Assert.Equal("constant", Text(retry, "policy"));
-        var seconds = int.Parse(Text(retry, "duration")!.TrimEnd('s'), System.Globalization.CultureInfo.InvariantCulture);
-        Assert.True(seconds * int.Parse(Text(retry, "maxRetries")!, System.Globalization.CultureInfo.InvariantCulture) >= 45);
+        foreach (var file in new[] { "resiliency.yaml", "resiliency-questions.yaml" })
+            Assert.Equal(File.ReadAllText(Path.Combine(Folder("local"), file)), File.ReadAllText(Path.Combine(Folder(set), file)));
     }
 
     [Fact]
@@ -123,71 +90,29 @@ public sealed partial class EveryComponentFile
         Assert.All(plan.Apps, entry => Assert.True(Directory.EnumerateFiles(entry.Folder, "*.csproj").Any()));
     }
 
-    private static void Fits(YamlNode node, YamlMappingNode schema, string where)
+    private static string Folder(string set) => Path.Combine(Root, "components", set);
+}
+
+/// <summary>The rules of the checkout: its apps, and the secrets that its launcher writes.</summary>
+internal static class Check
+{
+    private static readonly string[] InTheCloud = ["aws", "azure", "gcp"];
+
+    /// <summary>What the launcher writes into the secrets file.</summary>
+    private static readonly HashSet<string> Written =
+    [
+        "identity-db", "catalog-db", "inventory-db", "ordering-db", "payments-db", "fulfilment-db", "notifications-db", "actors-db", "redis-host", "redis-password", "rabbitmq-url", "kafka-brokers",
+        "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap", "smtp-host", "smtp-port",
+    ];
+
+    public static string? Schemas { get; } = Outside.Find("dapr/component-metadata");
+
+    public static ComponentRules Rules(string set)
     {
-        if (Text(schema, "x-kubernetes-preserve-unknown-fields") == "true")
-            return;
-        switch (Text(schema, "type"))
-        {
-            case "object":
-                var map = Assert.IsType<YamlMappingNode>(node);
-                foreach (var required in Items<YamlScalarNode>(schema, "required"))
-                    Assert.True(map.Children.ContainsKey(required), $"{where}: {required.Value} is missing");
-                foreach (var (key, value) in map.Children)
-                {
-                    var name = ((YamlScalarNode)key).Value!;
-                    if (Map(schema, "properties") is { } properties)
-                    {
-                        Assert.True(properties.Children.ContainsKey(key), $"{where}: there is no field {name}");
-                        Fits(value, (YamlMappingNode)properties.Children[key], $"{where}.{name}");
-                    }
-                    else if (Map(schema, "additionalProperties") is { } each)
-                    {
-                        Fits(value, each, $"{where}.{name}");
-                    }
-                }
-
-                break;
-            case "array":
-                Assert.All(Assert.IsType<YamlSequenceNode>(node).Children, child => Fits(child, Map(schema, "items")!, $"{where}[]"));
-                break;
-            case "integer":
-                Assert.True(int.TryParse(Assert.IsType<YamlScalarNode>(node).Value, out _), $"{where} is not a whole number");
-                break;
-            case "boolean":
-                Assert.Contains(Assert.IsType<YamlScalarNode>(node).Value, (string[])["true", "false"]);
-                break;
-            case "string":
-                var scalar = Assert.IsType<YamlScalarNode>(node);
-                Assert.True(scalar.Style is not YamlDotNet.Core.ScalarStyle.Plain || !LooksLikeAnotherType().IsMatch(scalar.Value ?? ""), $"{where}: {scalar.Value} must be in quotes to be text");
-                break;
-            default:
-                break;
-        }
+        Assert.SkipWhen(Schemas is null, "the component schemas of Dapr are not beside this checkout");
+        var definitions = Outside.Find("dapr/crds");
+        Assert.SkipWhen(definitions is null, "the resource definitions of Dapr are not beside this checkout");
+        var apps = RunPlan.Read(SourceTree.Find().Root).Apps.Select(app => app.AppId).ToHashSet();
+        return new ComponentRules(Schemas, definitions, apps, InTheCloud.Contains(set) ? null : Written);
     }
-
-    private static IEnumerable<YamlMappingNode> Documents(string file)
-    {
-        var stream = new YamlStream();
-        using var text = new StreamReader(Path.Combine(Root, file));
-        stream.Load(text);
-        return stream.Documents.Select(document => (YamlMappingNode)document.RootNode).ToList();
-    }
-
-    private static YamlMappingNode Load(string file)
-    {
-        var stream = new YamlStream();
-        using var text = new StreamReader(file);
-        stream.Load(text);
-        return (YamlMappingNode)stream.Documents.Last().RootNode;
-    }
-
-    private static string? Text(YamlMappingNode map, string key) => map.Children.TryGetValue(key, out var value) && value is YamlScalarNode scalar ? scalar.Value : null;
-    private static YamlMappingNode? Map(YamlMappingNode map, string key) => map.Children.TryGetValue(key, out var value) ? value as YamlMappingNode : null;
-    private static List<YamlMappingNode> Items(YamlMappingNode map, string key) => Items<YamlMappingNode>(map, key);
-    private static List<T> Items<T>(YamlMappingNode map, string key) where T : YamlNode => map.Children.TryGetValue(key, out var value) && value is YamlSequenceNode list ? [.. list.Children.OfType<T>()] : [];
-    private static HashSet<string> Keys(YamlMappingNode map) => [.. map.Children.Keys.OfType<YamlScalarNode>().Select(key => key.Value!)];
-
-    [GeneratedRegex("^(true|false|yes|no|null|~|[0-9.]+)$", RegexOptions.IgnoreCase)]
-    private static partial Regex LooksLikeAnotherType();
 }
