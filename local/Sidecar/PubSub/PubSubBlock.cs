@@ -18,7 +18,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     private readonly PubSubComponents components = new(host);
     private readonly ConcurrentDictionary<(SidecarInstance, string PubSub), TopicScopes> scopes = new();
     private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Delivery>> discovered = new();
-    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<IAsyncDisposable>> active = new();
+    private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyCollection<IAsyncDisposable>> active = new();
 
     public override async Task StartAsync(CancellationToken ct)
     {
@@ -74,7 +74,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     public override async Task AppLostAsync(SidecarInstance instance, CancellationToken ct)
     {
         if (!active.TryRemove(instance, out var subscriptions)) return;
-        foreach (var subscription in subscriptions) await subscription.DisposeAsync();
+        await Task.WhenAll(subscriptions.Select(subscription => subscription.DisposeAsync().AsTask()));
     }
 
     public override void Describe(SidecarInstance instance, GetMetadataResponse metadata)
@@ -98,7 +98,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
     public override async ValueTask DisposeAsync()
     {
-        foreach (var subscription in active.Values.SelectMany(all => all)) await subscription.DisposeAsync();
+        await Task.WhenAll(active.Values.SelectMany(all => all).Select(subscription => subscription.DisposeAsync().AsTask()));
         await components.DisposeAsync();
         await base.DisposeAsync();
     }
@@ -261,9 +261,11 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
     private async Task SubscribeAsync(SidecarInstance instance, IReadOnlyList<Delivery> deliveries, CancellationToken ct)
     {
-        var started = new List<IAsyncDisposable>(deliveries.Count);
+        var started = new ConcurrentBag<IAsyncDisposable>();
         active[instance] = started;
-        foreach (var delivery in deliveries)
+
+        // All at once: a broker that plans anew for every topic does so once for the list.
+        await Task.WhenAll(deliveries.Select(async delivery =>
         {
             try
             {
@@ -273,7 +275,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
             {
                 LogNotSubscribed(instance.Id, delivery.Topic, delivery.Subscription.PubSub, e);
             }
-        }
+        }));
     }
 
     /// <summary>The app's own list; null when it could not be learned.</summary>

@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using Marketplace.Local.Sidecar.PubSub.Kafka;
+using Marketplace.Local.Sidecar.PubSub.RabbitMq;
 using Marketplace.Local.Sidecar.Resources;
 
 namespace Marketplace.Local.Sidecar.PubSub;
@@ -20,9 +22,10 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
         opened[(component.Name, app)] = component.Type switch
         {
             "pubsub.in-memory" => new InMemoryPubSub(BrokerOf(component), app),
+            "pubsub.rabbitmq" => await RabbitMqPubSub.OpenAsync(component, app, host.Time, host.Loggers.CreateLogger<RabbitMqPubSub>(), ct),
+            "pubsub.kafka" => await KafkaPubSub.OpenAsync(component, app, host.Time, host.Loggers.CreateLogger<KafkaPubSub>(), ct),
             _ => throw component.UnknownType(),
         };
-        await Task.CompletedTask.WaitAsync(ct);
     }
 
     public async ValueTask DisposeAsync()

@@ -116,9 +116,20 @@ public sealed partial class ComponentSet(SidecarHost host, SidecarApp app) : IAs
                 metadata[item.Name] = Environment.GetEnvironmentVariable(variable) ?? "";
             else
                 metadata[item.Name] = item.Value ?? "";
+            if (metadata[item.Name].Contains('{', StringComparison.Ordinal)) metadata[item.Name] = Filled(manifest, item, metadata[item.Name]);
         }
 
         return new Component(manifest, metadata);
+    }
+
+    /// <summary>The placeholders of daprd, which any metadata may hold.</summary>
+    private string Filled(ComponentManifest manifest, MetadataItem item, string value)
+    {
+        if (value.Contains("{podName}", StringComparison.Ordinal))
+            value = value.Replace("{podName}", Environment.GetEnvironmentVariable("POD_NAME") is { Length: > 0 } pod ? pod
+                : throw item.Place.Error($"component {manifest.Name}: spec.metadata.{item.Name}", "holds {podName}, but the environment variable POD_NAME is not set."), StringComparison.Ordinal);
+        while (value.IndexOf("{uuid}", StringComparison.Ordinal) is >= 0 and var place) value = $"{value[..place]}{Guid.NewGuid()}{value[(place + 6)..]}";
+        return value.Replace("{namespace}", $"{host.Namespace}.{app.AppId}", StringComparison.Ordinal).Replace("{appID}", app.AppId, StringComparison.Ordinal);
     }
 
     private async Task<string> SecretAsync(ComponentManifest manifest, MetadataItem item, SecretReference secret, CancellationToken ct)
