@@ -1,4 +1,4 @@
-// Installs and builds what is stale, then becomes the service: one process, so that a signal reaches it.
+// Installs and builds what is stale, then becomes the service: one process, so that a signal reaches it. With --prepare it ends before.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, openSync, closeSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
@@ -13,7 +13,7 @@ await whileNobodyElseBuilds(() => {
   upToDate("node_modules/.installed", ["package-lock.json"], ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"], "Installing packages (npm ci)");
   upToDate("dist/.built", ["package-lock.json", "tsconfig.json", ...below("src"), ...below("test"), ...below("scripts"), ...below(schemas)], ["run", "build", "--silent"], "Building (npm run build)");
 });
-await import("./dist/src/main.js");
+if (!process.argv.includes("--prepare")) await import("./dist/src/main.js");
 
 function below(folder) {
   return readdirSync(folder)

@@ -28,6 +28,7 @@ public sealed class Market : IAsyncLifetime
     private HttpClient? gateway;
     private Person? seller;
     private JsonElement secrets;
+    private string? noFeed;
 
     public RunningSystem System => system ?? throw new InvalidOperationException("The system is not up.");
 
@@ -41,7 +42,12 @@ public sealed class Market : IAsyncLifetime
         var root = SourceTree.Find().Root;
         Directory.CreateDirectory(folder);
         var start = new ProcessStartInfo("dotnet") { WorkingDirectory = root, RedirectStandardOutput = true, RedirectStandardError = true };
-        string[] arguments = [typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--instances", "ordering=2,inventory=2"];
+        noFeed = await PrepareFeedAsync(Path.Combine(root, "samples", "order-feed-node"));
+        string[] arguments =
+        [
+            typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--instances", "ordering=2,inventory=2",
+            .. noFeed is null ? (string[])["--with", "order-feed-node"] : [],
+        ];
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
 
         launcher = Process.Start(start)!;
@@ -79,6 +85,9 @@ public sealed class Market : IAsyncLifetime
         launcher.Dispose();
         await KeepLogsAsync();
     }
+
+    /// <summary>Skips a journey that needs samples/order-feed-node where Node.js programs cannot run.</summary>
+    public void NeedFeed() => Assert.SkipWhen(noFeed is not null, noFeed ?? "");
 
     // ---- People ----
 
@@ -291,6 +300,23 @@ public sealed class Market : IAsyncLifetime
     }
 
     public string Secret(string name) => secrets.GetProperty(name).GetString()!;
+
+    /// <summary>Installs and builds the sample before the system starts. Gives why that cannot be done here, or null.</summary>
+    private static async Task<string?> PrepareFeedAsync(string sample)
+    {
+        if (await NodePrograms.WhyNotAsync() is { } reason) return reason;
+        try
+        {
+            var (code, output) = await NodePrograms.RunAsync(
+                new ProcessStartInfo("node", ["start.mjs", "--prepare"]) { WorkingDirectory = sample, RedirectStandardOutput = true, RedirectStandardError = true }, TimeSpan.FromMinutes(3));
+            if (code == 0) return null;
+            return NodePrograms.WhyUnreachable(output) ?? throw new InvalidOperationException($"samples/order-feed-node does not build:\n{output}");
+        }
+        catch (TimeoutException e)
+        {
+            return e.Message;
+        }
+    }
 
     private RunningSystem Current() => RunningSystem.Read(new DataFolder(folder)) ?? throw new InvalidOperationException("state.json is gone");
 

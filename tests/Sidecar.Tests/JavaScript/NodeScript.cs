@@ -1,4 +1,3 @@
-using System.ComponentModel;
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -16,7 +15,6 @@ internal sealed class NodeScript : IAsyncDisposable
 {
     private static readonly TimeSpan LongestInstall = TimeSpan.FromMinutes(3);
     private static readonly TimeSpan LongestRun = TimeSpan.FromMinutes(2);
-    private static readonly string[] Unreachable = ["ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH", "ERR_SOCKET_TIMEOUT", "E503", "E403"];
     private static readonly Lazy<Task<string?>> Missing = new(InstallAsync);
 
     private readonly Process process;
@@ -157,10 +155,7 @@ internal sealed class NodeScript : IAsyncDisposable
     /// <summary>Gives why the scripts cannot run here, or null when they can.</summary>
     private static async Task<string?> InstallAsync()
     {
-        if (await VersionAsync("node") is not { } node) return "Node.js (20 or later) is not installed.";
-        if (!int.TryParse(node.TrimStart('v').Split('.')[0], out var major) || major < 20) return $"Node.js {node} is older than 20.";
-        if (await VersionAsync("npm") is null) return "npm is not installed.";
-
+        if (await NodePrograms.WhyNotAsync() is { } reason) return reason;
         var stamp = Path.Combine(Folder, "node_modules", ".installed");
         var wanted = Convert.ToHexString(SHA256.HashData(await File.ReadAllBytesAsync(Path.Combine(Folder, "package-lock.json"))));
         var clock = Stopwatch.StartNew();
@@ -171,7 +166,7 @@ internal sealed class NodeScript : IAsyncDisposable
                 // Held by one process at a time; it ends with its holder, however that ends.
                 await using var turn = new FileStream(Path.Combine(Folder, ".install.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
                 if (File.Exists(stamp) && await File.ReadAllTextAsync(stamp) == wanted) return null;
-                if (await InstallAsync(LongestInstall - clock.Elapsed) is { } reason) return reason;
+                if (await InstallAsync(LongestInstall - clock.Elapsed) is { } unreachable) return unreachable;
                 await File.WriteAllTextAsync(stamp, wanted);
                 return null;
             }
@@ -184,48 +179,17 @@ internal sealed class NodeScript : IAsyncDisposable
 
     private static async Task<string?> InstallAsync(TimeSpan patience)
     {
-        var start = Npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline");
-        using var npm = Process.Start(start)!;
-        var (output, error) = (npm.StandardOutput.ReadToEndAsync(), npm.StandardError.ReadToEndAsync());
-        using var limit = new CancellationTokenSource(patience);
         try
         {
-            await npm.WaitForExitAsync(limit.Token);
+            var (code, output) = await NodePrograms.RunAsync(NodePrograms.Npm(Folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"), patience);
+            if (code == 0) return null;
+            return NodePrograms.WhyUnreachable(output) ?? throw new InvalidOperationException($"npm ci failed in {Folder}:\n{output}");
         }
-        catch (OperationCanceledException)
+        catch (TimeoutException e)
         {
-            npm.Kill(entireProcessTree: true);
-            return $"npm ci did not end within {LongestInstall.TotalMinutes} minutes.";
-        }
-
-        if (npm.ExitCode == 0) return null;
-        var said = $"{await output}{await error}";
-        return Unreachable.FirstOrDefault(code => said.Contains(code, StringComparison.Ordinal)) is { } code
-            ? $"The npm registry cannot be reached ({code})."
-            : throw new InvalidOperationException($"npm ci failed in {Folder}:\n{said}");
-    }
-
-    private static async Task<string?> VersionAsync(string program)
-    {
-        try
-        {
-            using var process = Process.Start(program == "npm" ? Npm("--version") : new ProcessStartInfo(program, ["--version"]) { RedirectStandardOutput = true })!;
-            var version = await process.StandardOutput.ReadToEndAsync();
-            await process.WaitForExitAsync();
-            return process.ExitCode == 0 ? version.Trim() : null;
-        }
-        catch (Win32Exception)
-        {
-            return null;
+            return e.Message;
         }
     }
-
-    private static ProcessStartInfo Npm(params string[] arguments) => new(OperatingSystem.IsWindows() ? "npm.cmd" : "npm", arguments)
-    {
-        WorkingDirectory = Folder,
-        RedirectStandardOutput = true,
-        RedirectStandardError = true,
-    };
 
     private sealed record Line(string? Check, bool? Ok, string? Error, string? Reached, bool End, JsonElement Json);
 }
