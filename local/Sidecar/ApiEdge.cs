@@ -11,7 +11,34 @@ internal static partial class ApiEdge
 
         if (http.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = sidecar.App.MaxBodyBytes;
-        return sidecar.Host.Invocation.TryInvoke(http, sidecar) ?? WithErrorsAsync(http, next, sidecar);
+        if (http.Request.ContentLength > sidecar.App.MaxBodyBytes) return TooLargeAsync(http, sidecar);
+        if (sidecar.Host.Invocation.TryInvoke(http, sidecar) is { } call) return call;
+        CleanPath(http.Request);
+        return WithErrorsAsync(http, next, sidecar);
+    }
+
+    /// <summary>The body is read to its end first: a caller who is still sending would see the connection break instead of the answer.</summary>
+    private static async Task TooLargeAsync(HttpContext http, SidecarInstance sidecar)
+    {
+        if (http.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = null;
+        await http.Request.Body.CopyToAsync(Stream.Null, http.RequestAborted);
+        await (sidecar.Host.Invocation.TryInvoke(http, sidecar) ?? DaprApiException.WriteAsync(http, StatusCodes.Status400BadRequest, "ERR_MALFORMED_REQUEST", "stream too large"));
+    }
+
+    /// <summary>Doubled slashes, dots and a slash at the end make no difference for the API.</summary>
+    private static void CleanPath(HttpRequest request)
+    {
+        var path = request.Path.Value ?? "/";
+        if (path.Length < 2 || (path[^1] != '/' && !path.Contains("//", StringComparison.Ordinal) && !path.Contains("/.", StringComparison.Ordinal))) return;
+
+        var parts = new List<string>();
+        foreach (var part in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (part == "..") parts.RemoveRange(Math.Max(0, parts.Count - 1), Math.Min(1, parts.Count));
+            else if (part != ".") parts.Add(part);
+        }
+
+        request.Path = "/" + string.Join('/', parts);
     }
 
     private static async Task WithErrorsAsync(HttpContext http, RequestDelegate next, SidecarInstance sidecar)
@@ -26,7 +53,9 @@ internal static partial class ApiEdge
         }
         catch (BadHttpRequestException e) when (!http.Response.HasStarted)
         {
-            await DaprApiException.WriteAsync(http, e.StatusCode, "ERR_MALFORMED_REQUEST", e.Message);
+            // daprd notices a body over its limit while it reads: for most calls that is a body it cannot make out.
+            var isTooLarge = e.StatusCode == StatusCodes.Status413PayloadTooLarge;
+            await DaprApiException.WriteAsync(http, isTooLarge ? StatusCodes.Status400BadRequest : e.StatusCode, "ERR_MALFORMED_REQUEST", isTooLarge ? "stream too large" : e.Message);
         }
         catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
         {

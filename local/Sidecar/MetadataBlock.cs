@@ -2,6 +2,7 @@ using System.Text.Json;
 using Dapr.Client.Autogen.Grpc.v1;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resources;
 
 namespace Marketplace.Local.Sidecar;
 
@@ -25,7 +26,7 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
         methods.Unary<GetMetadataRequest, GetMetadataResponse>("GetMetadata", (sidecar, _, _) => Task.FromResult(Describe(sidecar)));
         methods.Unary<SetMetadataRequest, Empty>("SetMetadata", (sidecar, request, _) =>
         {
-            sidecar.Extended[request.Key] = request.Value;
+            if (request.Key.Length > 0) sidecar.Extended[request.Key] = request.Value;
             return Task.FromResult(new Empty());
         });
         methods.Unary<ShutdownRequest, Empty>("Shutdown", (sidecar, _, _) =>
@@ -38,8 +39,8 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
     private static Task HealthAsync(HttpContext http)
     {
         var sidecar = SidecarInstance.Of(http);
-        if (!sidecar.Ready) return DaprApiException.WriteAsync(http, 500, "ERR_HEALTH_NOT_READY", "dapr is not ready");
-        if (http.Request.Query["appid"] is [{ Length: > 0 } appId] && appId != sidecar.AppId) return DaprApiException.WriteAsync(http, 500, "ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match");
+        if (!sidecar.Ready) return DaprApiException.WriteAsync(http, 500, "ERR_HEALTH_NOT_READY", "dapr is not ready: [app]");
+        if (http.Request.Query.TryGetValue("appid", out var appId) && appId != sidecar.AppId) return DaprApiException.WriteAsync(http, 500, "ERR_HEALTH_APPID_NOT_MATCH", "dapr app-id does not match");
         http.Response.StatusCode = StatusCodes.Status204NoContent;
         return Task.CompletedTask;
     }
@@ -74,17 +75,20 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
             var entry = new RegisteredComponents { Name = component.Name, Type = component.Type, Version = component.Manifest.Version };
             if (sidecar.Components.StateStores.TryGetValue(component.Name, out var store)) entry.Capabilities.AddRange(store.Store.Capabilities);
             else if (sidecar.Components.PubSubs.ContainsKey(component.Name)) entry.Capabilities.AddRange(Host.Block<PubSub.PubSubBlock>().Features(component.Name, app.AppId));
+            if (sidecar.Components.Bindings.TryGetValue(component.Name, out var binding)) entry.Capabilities.AddRange(binding.Capabilities);
+            if (sidecar.Components.SecretStores.ContainsKey(component.Name) && component.Bool("multiValued")) entry.Capabilities.Add("MULTIPLE_KEY_VALUES_PER_SECRET");
             metadata.RegisteredComponents.Add(entry);
         }
 
         foreach (var (key, value) in sidecar.Extended)
             metadata.ExtendedMetadata[key] = value;
-        if (!metadata.ExtendedMetadata.ContainsKey("daprRuntimeVersion")) metadata.ExtendedMetadata["daprRuntimeVersion"] = RuntimeVersion;
+        metadata.ExtendedMetadata["daprRuntimeVersion"] = RuntimeVersion;
         foreach (var (feature, enabled) in sidecar.Components.Configuration.Features)
         {
             if (enabled) metadata.EnabledFeatures.Add(feature);
         }
 
+        metadata.AppConnectionProperties = new AppConnectionProperties { Protocol = app.AppProtocol, ChannelAddress = "127.0.0.1" };
         if (app.AppPort is { } port)
         {
             metadata.AppConnectionProperties = new AppConnectionProperties { Port = port, Protocol = app.AppProtocol, ChannelAddress = "127.0.0.1", MaxConcurrency = Math.Max(0, app.MaxConcurrency) };
@@ -93,8 +97,8 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
                 metadata.AppConnectionProperties.Health = new AppConnectionHealthProperties
                 {
                     HealthCheckPath = check.Path,
-                    HealthProbeInterval = $"{check.Interval.TotalSeconds:0.###}s",
-                    HealthProbeTimeout = $"{check.Timeout.TotalMilliseconds:0.###}ms",
+                    HealthProbeInterval = GoDuration.Format(check.Interval),
+                    HealthProbeTimeout = GoDuration.Format(check.Timeout),
                     HealthThreshold = check.Threshold,
                 };
             }
@@ -112,20 +116,42 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
         json.WriteStartObject();
         json.WriteString("id", metadata.Id);
         json.WriteString("runtimeVersion", metadata.RuntimeVersion);
-        json.WriteStartArray("enabledFeatures");
-        foreach (var feature in metadata.EnabledFeatures) json.WriteStringValue(feature);
-        json.WriteEndArray();
+        if (metadata.EnabledFeatures.Count > 0)
+        {
+            json.WriteStartArray("enabledFeatures");
+            foreach (var feature in metadata.EnabledFeatures) json.WriteStringValue(feature);
+            json.WriteEndArray();
+        }
+
+        if (metadata.ActorRuntime?.ActiveActors is { Count: > 0 } active) WriteActors(json, "actors", active);
+        if (metadata.RegisteredComponents.Count > 0) WriteComponents(json, metadata);
+        json.WriteStartObject("extended");
+        foreach (var (key, value) in metadata.ExtendedMetadata.OrderBy(pair => pair.Key, StringComparer.Ordinal)) json.WriteString(key, value);
+        json.WriteEndObject();
+        if (metadata.Subscriptions.Count > 0) WriteSubscriptions(json, metadata);
+        if (metadata.AppConnectionProperties is { } app) WriteApp(json, app);
         if (metadata.ActorRuntime is { } actors)
         {
-            WriteActors(json, "actors", actors.ActiveActors);
             json.WriteStartObject("actorRuntime");
             json.WriteString("runtimeStatus", actors.RuntimeStatus.ToString().ToUpperInvariant());
-            WriteActors(json, "activeActors", actors.ActiveActors);
+            if (actors.ActiveActors.Count > 0) WriteActors(json, "activeActors", actors.ActiveActors);
             json.WriteBoolean("hostReady", actors.HostReady);
             json.WriteString("placement", actors.Placement);
             json.WriteEndObject();
         }
 
+        if (metadata.Workflows is { ConnectedWorkers: > 0 } workflows)
+        {
+            json.WriteStartObject("workflows");
+            json.WriteNumber("connectedWorkers", workflows.ConnectedWorkers);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void WriteComponents(Utf8JsonWriter json, GetMetadataResponse metadata)
+    {
         json.WriteStartArray("components");
         foreach (var component in metadata.RegisteredComponents)
         {
@@ -144,19 +170,6 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
         }
 
         json.WriteEndArray();
-        json.WriteStartObject("extended");
-        foreach (var (key, value) in metadata.ExtendedMetadata) json.WriteString(key, value);
-        json.WriteEndObject();
-        if (metadata.Subscriptions.Count > 0) WriteSubscriptions(json, metadata);
-        if (metadata.AppConnectionProperties is { } app) WriteApp(json, app);
-        if (metadata.Workflows is { } workflows)
-        {
-            json.WriteStartObject("workflows");
-            json.WriteNumber("connectedWorkers", workflows.ConnectedWorkers);
-            json.WriteEndObject();
-        }
-
-        json.WriteEndObject();
     }
 
     private static void WriteActors(Utf8JsonWriter json, string name, IEnumerable<ActiveActorsCount> actors)
@@ -166,7 +179,7 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
         {
             json.WriteStartObject();
             json.WriteString("type", actor.Type);
-            json.WriteNumber("count", actor.Count);
+            if (actor.Count > 0) json.WriteNumber("count", actor.Count);
             json.WriteEndObject();
         }
 
@@ -198,7 +211,7 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
             }
 
             json.WriteEndArray();
-            if (subscription.DeadLetterTopic.Length > 0) json.WriteString("deadLetterTopic", subscription.DeadLetterTopic);
+            json.WriteString("deadLetterTopic", subscription.DeadLetterTopic);
             json.WriteString("type", subscription.Type.ToString().ToUpperInvariant());
             json.WriteEndObject();
         }
@@ -209,7 +222,7 @@ internal sealed class MetadataBlock(SidecarHost host) : BuildingBlock(host)
     private static void WriteApp(Utf8JsonWriter json, AppConnectionProperties app)
     {
         json.WriteStartObject("appConnectionProperties");
-        json.WriteNumber("port", app.Port);
+        if (app.Port > 0) json.WriteNumber("port", app.Port);
         json.WriteString("protocol", app.Protocol);
         json.WriteString("channelAddress", app.ChannelAddress);
         if (app.MaxConcurrency > 0) json.WriteNumber("maxConcurrency", app.MaxConcurrency);

@@ -39,7 +39,8 @@ public sealed partial class SidecarHost : IAsyncDisposable
         })];
         groups = instances.GroupBy(instance => instance.AppId).ToDictionary(group => group.Key, group => new AppGroup(group.Key, [.. group]));
         Invocation = new InvocationBlock(this);
-        blocks = [Invocation, new MetadataBlock(this), new StateBlock(this), new SecretsBlock(this), new BindingsBlock(this), new LocksBlock(this), new PubSubBlock(this), new ActorsBlock(this), new WorkflowsBlock(this)];
+        // An app that turns healthy is asked in this order, as by daprd: for its actors, its subscriptions, its input bindings.
+        blocks = [Invocation, new MetadataBlock(this), new StateBlock(this), new SecretsBlock(this), new LocksBlock(this), new ActorsBlock(this), new PubSubBlock(this), new BindingsBlock(this), new WorkflowsBlock(this)];
     }
 
     public SidecarPlan Plan { get; }

@@ -58,6 +58,10 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
     /// <param name="reason">What a daprd has no means for, after "local host only: ".</param>
     public static void LocalOnly(string reason) => Assert.SkipUnless(Kind == SidecarKind.Local, $"local host only: {reason}");
 
+    /// <summary>The sidecars of a plan, of the kind under test. Their APIs answer; nothing is said about the apps.</summary>
+    internal static async Task<IAsyncDisposable> RunAsync(SidecarPlan plan) =>
+        Kind == SidecarKind.Local ? await SidecarHost.StartAsync(plan) : await DaprdSidecars.StartAsync(DaprdPrograms.Need(), plan);
+
     /// <param name="resources">YAML documents; the text {folder} stands for the folder of the test.</param>
     public static async Task<SidecarsUnderTest> StartAsync(string resources, params IReadOnlyList<AppUnderTest> apps)
     {
@@ -75,7 +79,7 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
             app.MaxConcurrency,
             app.MaxBodyBytes))];
         var plan = new SidecarPlan(Path.Combine(folder, "data"), apps[0].ControlPort, apps[0].ApiToken, apps[0].AppToken, apps[0].Namespace, planned);
-        return new SidecarsUnderTest(folder, planned, Kind == SidecarKind.Local ? await SidecarHost.StartAsync(plan) : await DaprdSidecars.StartAsync(DaprdPrograms.Need(), plan));
+        return new SidecarsUnderTest(folder, planned, await RunAsync(plan));
 
         string Resources(int number, string? own)
         {

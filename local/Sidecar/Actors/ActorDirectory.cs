@@ -34,6 +34,12 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
 
     public bool CanPlace(string type) => hosted.Any(entry => entry.Key.Channel.IsHealthy && entry.Value.ContainsKey(type));
 
+    /// <summary>The workflow runtime of daprd keeps its instances in actors of such types.</summary>
+    public static bool IsReserved(string type) => type.StartsWith("dapr.internal.", StringComparison.Ordinal);
+
+    public static DaprApiException Reserved(string type) =>
+        new(403, StatusCode.PermissionDenied, "ERR_ACTOR_TYPE_RESERVED", $"actor type \"{type}\" is reserved for the Dapr workflow runtime; direct actor API access is not permitted");
+
     /// <summary>
     /// A call through the API: retry and breaker of the type stand around the whole, the wait for the turn included; the timeout counts within the turn.
     /// </summary>
@@ -50,8 +56,7 @@ internal sealed partial class ActorDirectory(SidecarHost host, ILogger log) : ID
     /// <summary>One turn of the actor: the request goes to the instance where it lives. The answer is complete when the turn ends.</summary>
     public async Task<ActorReply> CallAsync(ActorCall call, string? reentrancyId, CancellationToken ct)
     {
-        if (call.Type.StartsWith("dapr.internal.", StringComparison.Ordinal))
-            throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_ACTOR_TYPE_RESERVED", $"actor type {call.Type} is reserved");
+        if (IsReserved(call.Type)) throw Reserved(call.Type);
 
         var config = ConfigOf(call.Type) ?? throw NoAddress(call.Type, call.Id);
         var timeout = ResiliencyOf(call.Type)?.ActorTimeout(call.Type);

@@ -177,6 +177,8 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     private async Task OnInvokeAsync(HttpContext http)
     {
+        EnsureName(TypeOf(http), "actor type");
+        EnsureName(IdOf(http), "actor");
         var body = await http.BodyAsync();
         var headers = new List<KeyValuePair<string, string>>();
         foreach (var (name, values) in http.Request.Headers)
@@ -351,6 +353,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     private void RegisterTimer(SidecarInstance instance, string type, string id, string name, TimerRequest request)
     {
+        EnsureOpen(type);
         EnsureName(name, "timer");
         if (!directory.Hosts(instance, type))
             throw new DaprApiException(500, StatusCode.Internal, "ERR_ACTOR_TIMER_CREATE", $"error creating actor timer: actor type {type} is not hosted by {instance.AppId}");
@@ -373,20 +376,27 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     private void EnsureActive(SidecarInstance instance, string type, string id)
     {
+        EnsureOpen(type);
         if (!directory.IsActiveOn(instance, type, id))
             throw new DaprApiException(400, StatusCode.Internal, "ERR_ACTOR_INSTANCE_MISSING", $"actor instance is missing: {type}/{id}");
     }
 
     private void EnsureReminderHost(SidecarInstance instance, string type)
     {
+        EnsureOpen(type);
         if (!directory.Hosts(instance, type))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_ACTOR_REMINDER_NON_HOSTED", $"operations on actor reminders are only possible on hosted actor types, not on {type}");
+    }
+
+    private static void EnsureOpen(string type)
+    {
+        if (ActorDirectory.IsReserved(type)) throw ActorDirectory.Reserved(type);
     }
 
     private static void EnsureName(string name, string what)
     {
         if (name is "." or ".." || name.AsSpan().ContainsAny("#?/\\") || name.Any(char.IsControl))
-            throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", $"the name of the {what} is not allowed: {name}");
+            throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_BAD_REQUEST", $"invalid request: the name of the {what} is not allowed: {name}");
     }
 
     private static StateStoreComponent StoreOf(SidecarInstance instance) => instance.Components.ActorStore

@@ -13,11 +13,15 @@ internal abstract class BindingComponent(Component component) : IAsyncDisposable
     /// <summary>Calls the handler for every event until cancelled; null for a binding that takes no input.</summary>
     public virtual Func<BindingHandler, CancellationToken, Task>? Input => null;
 
+    /// <summary>As the metadata API names them.</summary>
+    public IEnumerable<string> Capabilities => (Input is null ? [] : (string[])["INPUT_BINDING"]).Concat(Operations.Count == 0 ? [] : ["OUTPUT_BINDING"]);
+
     public static BindingComponent Open(SidecarHost host, SidecarApp app, Component component) => (component.Type, component.Manifest.Version) switch
     {
         ("bindings.localstorage", "v1") => new LocalStorageBinding(component, app),
         ("bindings.smtp", "v1") => new SmtpBinding(component, host.Time),
         ("bindings.cron", "v1") => new CronBinding(component, host.Time),
+        ("bindings.http", "v1") => new HttpBinding(component),
         _ => throw component.UnknownType(),
     };
 
@@ -71,4 +75,8 @@ internal sealed record BindingReply(ReadOnlyMemory<byte>? Data = null, IReadOnly
 /// <summary>Hands an input event to the app; false when the app did not take it.</summary>
 internal delegate Task<bool> BindingHandler(ReadOnlyMemory<byte> data, IReadOnlyDictionary<string, string> metadata, CancellationToken ct);
 
-internal sealed class BindingException(string message) : Exception(message);
+/// <param name="metadata">What the caller is told beside the error.</param>
+internal sealed class BindingException(string message, IReadOnlyDictionary<string, string>? metadata = null) : Exception(message)
+{
+    public IReadOnlyDictionary<string, string> Metadata { get; } = metadata ?? new Dictionary<string, string>();
+}

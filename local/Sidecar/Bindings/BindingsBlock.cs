@@ -23,7 +23,17 @@ internal sealed partial class BindingsBlock(SidecarHost host) : BuildingBlock(ho
     public override void MapGrpc(DaprMethods methods) =>
         methods.Unary<InvokeBindingRequest, InvokeBindingResponse>("InvokeBinding", async (sidecar, request, call) =>
         {
-            var reply = await InvokeAsync(sidecar, request.Name, new BindingCall(request.Operation, request.Data.Memory, request.Metadata), call.CancellationToken);
+            BindingReply reply;
+            try
+            {
+                reply = await InvokeAsync(sidecar, request.Name, new BindingCall(request.Operation, request.Data.Memory, request.Metadata), call.CancellationToken);
+            }
+            catch (BindingException e)
+            {
+                await call.WriteResponseHeadersAsync([.. e.Metadata.Select(pair => new Metadata.Entry($"metadata.{pair.Key.ToLowerInvariant()}", pair.Value))]);
+                throw Failed(request.Name, e.Message);
+            }
+
             var answer = new InvokeBindingResponse { Data = reply.Data is { } data ? UnsafeByteOperations.UnsafeWrap(data) : ByteString.Empty };
             foreach (var (key, value) in reply.Metadata ?? new Dictionary<string, string>())
                 answer.Metadata.Add(key, value);
@@ -78,9 +88,19 @@ internal sealed partial class BindingsBlock(SidecarHost host) : BuildingBlock(ho
                     metadata[pair.Name] = pair.Value.ValueKind == JsonValueKind.String ? pair.Value.GetString()! : pair.Value.GetRawText();
             }
 
-            var data = root.TryGetProperty("data", out var value) && value.ValueKind != JsonValueKind.Null ? GoJson.Rewrite(value) : [];
+            var data = root.TryGetProperty("data", out var value) && value.ValueKind != JsonValueKind.Null ? GoJson.Rewrite(value) : "null"u8.ToArray();
             var operation = root.TryGetProperty("operation", out var name) ? name.GetString() ?? "" : "";
-            var reply = await InvokeAsync(SidecarInstance.Of(http), http.RouteText("name"), new BindingCall(operation, data, metadata), http.RequestAborted);
+            BindingReply reply;
+            try
+            {
+                reply = await InvokeAsync(SidecarInstance.Of(http), http.RouteText("name"), new BindingCall(operation, data, metadata), http.RequestAborted);
+            }
+            catch (BindingException e)
+            {
+                foreach (var (key, text) in e.Metadata) http.Response.Headers["metadata." + key] = text;
+                throw Failed(http.RouteText("name"), e.Message);
+            }
+
             foreach (var (key, text) in reply.Metadata ?? new Dictionary<string, string>())
                 http.Response.Headers["metadata." + key] = text;
             if (reply.Data is not { } bytes)
@@ -97,21 +117,21 @@ internal sealed partial class BindingsBlock(SidecarHost host) : BuildingBlock(ho
 
     private async Task<BindingReply> InvokeAsync(SidecarInstance sidecar, string name, BindingCall call, CancellationToken ct)
     {
-        if (!sidecar.Components.Bindings.TryGetValue(name, out var binding)) throw Failed(name, $"couldn't find output binding {name}");
+        if (!sidecar.Components.Bindings.TryGetValue(name, out var binding) || binding.Operations.Count == 0) throw Failed(name, $"couldn't find output binding {name}");
         if (call.Operation.Length == 0) throw Failed(name, "operation field is missing from request");
         if (!binding.Operations.Contains(call.Operation)) throw Failed(name, $"binding {name} does not support operation {call.Operation}. supported operations:{string.Join(' ', binding.Operations)}");
         try
         {
             return await sidecar.Components.Resiliency.ComponentOutbound(name, "Binding").RunAsync(Host.Time, token => binding.InvokeAsync(call, token), static _ => false, null, ct);
         }
-        catch (Exception e) when (!ct.IsCancellationRequested)
+        catch (Exception e) when (e is not BindingException && !ct.IsCancellationRequested)
         {
             throw Failed(name, e.Message);
         }
     }
 
     private static DaprApiException Failed(string name, string why) =>
-        new(500, StatusCode.Internal, "ERR_INVOKE_OUTPUT_BINDING", $"error when invoke output binding {name}: {why}");
+        new(500, StatusCode.Internal, "ERR_INVOKE_OUTPUT_BINDING", $"error invoking output binding {name}: {why}") { IsCodedOverGrpc = true };
 
     /// <summary>The metadata direction decides, or else the app's answer to OPTIONS.</summary>
     private static async Task<bool> IsWantedAsync(SidecarInstance instance, BindingComponent binding, CancellationToken ct)

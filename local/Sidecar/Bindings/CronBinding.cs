@@ -31,8 +31,6 @@ internal sealed class CronBinding : BindingComponent
 
     public override Func<BindingHandler, CancellationToken, Task>? Input => ReadAsync;
 
-    public override IReadOnlyList<string> Operations { get; } = ["delete"];
-
     public override Task<BindingReply> InvokeAsync(BindingCall call, CancellationToken ct) => Task.FromResult(BindingReply.Empty);
 
     private static Func<DateTimeOffset, DateTimeOffset?> Parse(Component component, string schedule, TimeZoneInfo zone)

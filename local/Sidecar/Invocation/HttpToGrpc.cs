@@ -29,8 +29,27 @@ internal static class HttpToGrpc
         };
         return new RpcException(
             new Grpc.Core.Status(Code(status), text),
-            new Metadata { { "dapr-http-status", $"{status}" }, { "grpc-status-details-bin", detail.ToByteArray() } });
+            new Metadata { { "grpc-status-details-bin", detail.ToByteArray() } });
     }
+
+    /// <summary>The app's headers and its status, as the caller finds them among the headers of the gRPC answer. Those that HTTP/2 forbids or gRPC uses itself get a prefix.</summary>
+    public static Metadata Headers(HttpResponseMessage response)
+    {
+        var headers = new Metadata();
+        foreach (var (name, values) in response.Headers.Concat(response.Content.Headers))
+        {
+            var key = (IsReserved(name) ? "dapr-" : "") + name.ToLowerInvariant();
+            if (key.EndsWith(Metadata.BinaryHeaderSuffix, StringComparison.Ordinal)) continue;
+            foreach (var value in values) headers.Add(key, value);
+        }
+
+        headers.Add("dapr-http-status", $"{(int)response.StatusCode}");
+        return headers;
+    }
+
+    private static bool IsReserved(string name) => name.ToLowerInvariant() is "accept" or "accept-charset" or "accept-language" or "accept-ranges" or "connection" or "keep-alive" or "proxy-connection"
+        or "transfer-encoding" or "upgrade" or "cache-control" or "content-type" or "content-length" or "cookie" or "date" or "expect" or "from" or "host" or "if-match" or "if-modified-since"
+        or "if-none-match" or "if-schedule-tag-match" or "if-unmodified-since" or "max-forwards" or "origin" or "pragma" or "referer" or "via" or "warning";
 
     private static StatusCode Code(int status) => status switch
     {

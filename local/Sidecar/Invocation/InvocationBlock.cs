@@ -61,11 +61,17 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
 
         if (http.Request.ContentLength > caller.App.MaxBodyBytes)
         {
-            await DaprApiException.WriteAsync(http, StatusCodes.Status413PayloadTooLarge, "ERR_DIRECT_INVOKE", "http: request body too large");
+            await DirectInvokeErrorAsync(http, appId, "stream too large");
             return;
         }
 
-        var call = new InvokedCall(caller, appId, CleanPath(target));
+        if (!MethodPath.TryClean(target, out var path, out var problem))
+        {
+            await DirectInvokeErrorAsync(http, appId, $"rpc error: code = InvalidArgument desc = invalid method: {problem}");
+            return;
+        }
+
+        var call = new InvokedCall(caller, appId, path);
         if (Host.Faults.Invoke(appId, call.PathOnly) is { } fault)
         {
             if (fault.Mode == "delay") await Task.Delay(fault.DelayMs, http.RequestAborted);
@@ -181,23 +187,6 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
         return user.StartsWith("dapr-app-id:", StringComparison.Ordinal) ? user["dapr-app-id:".Length..] : null;
     }
 
-    /// <summary>Path and query as the app gets them: no <c>..</c>, no doubled slashes in the path, the query as it is.</summary>
-    private static string CleanPath(string target)
-    {
-        var query = target.IndexOf('?', StringComparison.Ordinal);
-        var path = query < 0 ? target.AsSpan() : target.AsSpan(0, query);
-        if (!path.Contains("//", StringComparison.Ordinal) && !path.Contains("/.", StringComparison.Ordinal)) return target;
-
-        var parts = new List<string>();
-        foreach (var part in path.ToString().Split('/', StringSplitOptions.RemoveEmptyEntries))
-        {
-            if (part == "..") parts.RemoveRange(Math.Max(0, parts.Count - 1), Math.Min(1, parts.Count));
-            else if (part != ".") parts.Add(part);
-        }
-
-        return "/" + string.Join('/', parts) + (query < 0 ? "" : target[query..]);
-    }
-
     private async Task<InvokeResponse> InvokeServiceAsync(SidecarInstance caller, InvokeServiceRequest request, ServerCallContext context)
     {
         var callee = Find(request.Id) ?? throw new RpcException(new Status(StatusCode.Internal, $"failed to invoke, id: {request.Id}, err: couldn't find service: {request.Id}"));
@@ -205,17 +194,20 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
         var verb = message.HttpExtension?.Verb ?? HTTPExtension.Types.Verb.None;
         var method = verb == HTTPExtension.Types.Verb.None ? HttpMethod.Post : new HttpMethod(verb.ToString().ToUpperInvariant());
         var query = message.HttpExtension?.Querystring is { Length: > 0 } text ? "?" + text : "";
-        var path = CleanPath("/" + message.Method.TrimStart('/') + query);
+        if (!MethodPath.TryCleanName(message.Method, out var name, out var problem))
+            throw new RpcException(new Status(StatusCode.Internal, $"failed to invoke, id: {callee.AppId}, err: rpc error: code = InvalidArgument desc = invalid method: {problem}"));
 
-        var fault = Host.Faults.Invoke(callee.AppId, path.Split('?')[0]);
+        var path = name + query;
+        var fault = Host.Faults.Invoke(callee.AppId, name);
         if (fault?.Mode == "delay") await Task.Delay(fault.DelayMs, context.CancellationToken);
         if (fault?.Mode == "before") throw new RpcException(new Status(StatusCode.Unknown, "Internal Server Error"));
 
         var headers = context.RequestHeaders;
+        Metadata? answer = null;
         var policy = caller.Components.Resiliency.App(callee.AppId, path.Split('?')[0]);
         try
         {
-            return await policy.RunAsync(Host.Time, ct => CallAsync(caller, callee, message, method, path, headers, fault?.Mode == "after", ct), static _ => false, null, context.CancellationToken);
+            return await policy.RunAsync(Host.Time, ct => CallAsync(caller, callee, message, method, path, headers, fault?.Mode == "after", found => answer = found, ct), static _ => false, null, context.CancellationToken);
         }
         catch (TimeoutException e)
         {
@@ -225,9 +217,14 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
         {
             throw new RpcException(new Status(StatusCode.Unknown, e.Message));
         }
+        finally
+        {
+            // Of several attempts the last one is told.
+            if (answer is not null) await context.WriteResponseHeadersAsync(answer);
+        }
     }
 
-    private static async Task<InvokeResponse> CallAsync(SidecarInstance caller, AppGroup callee, InvokeRequest message, HttpMethod method, string path, Metadata headers, bool failAfter, CancellationToken ct)
+    private static async Task<InvokeResponse> CallAsync(SidecarInstance caller, AppGroup callee, InvokeRequest message, HttpMethod method, string path, Metadata headers, bool failAfter, Action<Metadata> answered, CancellationToken ct)
     {
         var instance = callee.AppId == caller.AppId ? caller : callee.Pick();
         if (instance?.Channel.BaseAddress is null) throw new RpcException(new Status(StatusCode.Internal, $"failed to invoke, id: {callee.AppId}, err: app is not in a healthy state"));
@@ -245,12 +242,13 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
                 forwarded.Headers.TryAddWithoutValidation(entry.Key, entry.Value);
         }
 
-        CallerHeaders.Add(forwarded.Headers, caller, callee.AppId);
+        if (caller.AppId != callee.AppId) CallerHeaders.Add(forwarded.Headers, caller, callee.AppId);
         try
         {
             using var response = await instance.Channel.SendAsync(forwarded, ct);
             var body = await response.Content.ReadAsByteArrayAsync(ct);
             if (failAfter) throw new RpcException(new Status(StatusCode.Unknown, "Internal Server Error"));
+            answered(HttpToGrpc.Headers(response));
             if (!response.IsSuccessStatusCode) throw HttpToGrpc.Error((int)response.StatusCode, body);
             return new InvokeResponse
             {

@@ -49,6 +49,11 @@ internal sealed class InvokedCall(SidecarInstance caller, string appId, string t
         proxyRequest.RequestUri = new Uri(Address + target, AsItIs);
         var headers = proxyRequest.Headers;
         headers.Host = null;
+        foreach (var nominated in httpContext.Request.Headers.GetCommaSeparatedValues("Connection"))
+        {
+            if (!nominated.StartsWith("Content-", StringComparison.OrdinalIgnoreCase)) headers.Remove(nominated);
+        }
+
         headers.Remove("dapr-app-id");
         headers.Remove("dapr-api-token");
         if (Channel.AppToken is { } token) headers.TryAddWithoutValidation("dapr-api-token", token);

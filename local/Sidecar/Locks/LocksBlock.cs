@@ -42,8 +42,8 @@ internal sealed class LocksBlock(SidecarHost host) : BuildingBlock(host)
 
     private async Task<bool> LockAsync(SidecarInstance sidecar, string storeName, string? resource, string? owner, int seconds, CancellationToken ct)
     {
-        var store = Store(sidecar, storeName, resource, owner);
         if (seconds <= 0) throw Malformed("ExpiryInSeconds is not positive in lock store " + storeName);
+        var store = Store(sidecar, storeName, resource, owner);
         try
         {
             return await PolicyOf(sidecar, storeName).RunAsync(Host.Time, _ => store.TryLockAsync(resource!, owner!, TimeSpan.FromSeconds(seconds)), static _ => false, null, ct);

@@ -51,4 +51,18 @@ public static class GoDuration
         duration = TimeSpan.FromTicks(negative ? -(long)ticks : (long)ticks);
         return true;
     }
+
+    /// <summary>As Go prints it: <c>1h0m0s</c>, <c>1.5s</c>, <c>500ms</c>.</summary>
+    public static string Format(TimeSpan duration)
+    {
+        if (duration == TimeSpan.Zero) return "0s";
+        if (duration.Duration() < TimeSpan.FromMilliseconds(1)) return string.Create(CultureInfo.InvariantCulture, $"{duration.TotalMicroseconds:0.###}µs");
+        if (duration.Duration() < TimeSpan.FromSeconds(1)) return string.Create(CultureInfo.InvariantCulture, $"{duration.TotalMilliseconds:0.######}ms");
+
+        var sign = duration < TimeSpan.Zero ? "-" : "";
+        duration = duration.Duration();
+        var hours = (long)duration.TotalHours;
+        var seconds = string.Create(CultureInfo.InvariantCulture, $"{duration.Seconds + (duration.Ticks % TimeSpan.TicksPerSecond / (double)TimeSpan.TicksPerSecond):0.#######}s");
+        return sign + (hours > 0 ? $"{hours}h{duration.Minutes}m" : duration.Minutes > 0 ? $"{duration.Minutes}m" : "") + seconds;
+    }
 }

@@ -9,7 +9,7 @@ internal sealed class InMemoryStateStore(TimeProvider time) : IStateStore
     private readonly Dictionary<string, StateEntry> entries = [];
     private int writesSinceSweep;
 
-    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "ACTOR"];
+    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "DELETE_WITH_PREFIX", "KEYS_LIKE", "ACTOR"];
 
     public ValueTask<StateEntry?> GetAsync(string key, CancellationToken ct)
     {

@@ -134,7 +134,7 @@ internal sealed partial class PostgresStateStore : IStateStore
         cleaning = cleanupInterval > TimeSpan.Zero ? CleanAsync(cleanupInterval, time, stop.Token) : Task.CompletedTask;
     }
 
-    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "ACTOR"];
+    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE", "ACTOR"];
 
     public static async Task<PostgresStateStore> OpenAsync(SidecarHost host, Component component, PostgresDialect dialect, CancellationToken ct)
     {

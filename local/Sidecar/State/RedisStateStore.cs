@@ -61,7 +61,7 @@ internal sealed class RedisStateStore(ConnectionMultiplexer connection, int data
 
     private readonly IDatabase database = connection.GetDatabase(databaseNumber);
 
-    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "ACTOR"];
+    public IReadOnlyList<string> Capabilities { get; } = ["ETAG", "TRANSACTIONAL", "TTL", "KEYS_LIKE", "ACTOR"];
 
     public static async Task<RedisStateStore> OpenAsync(SidecarHost host, Component component)
     {

@@ -68,7 +68,9 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
     private async Task<Empty> SaveAsync(SidecarInstance sidecar, SaveStateRequest request, ServerCallContext call)
     {
         var store = Store(sidecar, request.StoreName);
-        await SaveAsync(sidecar, store, [.. request.States.Select(item => Write(store, item))], call.CancellationToken);
+        await SaveAsync(sidecar, store, [.. request.States.Select(item => item.Key.Length > 0
+            ? Write(store, item, Saving(store))
+            : throw new DaprApiException(400, StatusCode.InvalidArgument, Code.Save, "state key cannot be empty") { IsCodedOverGrpc = true })], call.CancellationToken);
         return new Empty();
     }
 
@@ -83,8 +85,9 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
     private async Task<Empty> DeleteManyAsync(SidecarInstance sidecar, DeleteBulkStateRequest request, ServerCallContext call)
     {
         var store = Store(sidecar, request.StoreName);
-        foreach (var item in request.States)
-            await DeleteAsync(sidecar, store, item.Key, Write(store, item) with { Delete = true }, call.CancellationToken, WasRefused);
+        StateWrite[] writes = [.. request.States.Select(item => Write(store, item, problem => new DaprApiException(500, StatusCode.Internal, Code.DeleteMany, problem)) with { Delete = true })];
+        var results = await Task.WhenAll(writes.Select(write => DeleteAsync(sidecar, store, write, WasRefused, call.CancellationToken)));
+        if (Worst(results) is { } failure) throw Refusal(failure, Code.DeleteMany, $"failed deleting state in state store {store.Name}: {failure.Message}");
         return new Empty();
     }
 
@@ -93,20 +96,38 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         var store = Store(sidecar, request.StoreName);
         await TransactAsync(sidecar, store, [.. request.Operations.Select(operation => operation.OperationType switch
         {
-            "upsert" => Write(store, operation.Request),
-            "delete" => Write(store, operation.Request) with { Delete = true },
+            "upsert" => Write(store, operation.Request, Transacting, parsed: false),
+            "delete" => Write(store, operation.Request, Transacting, parsed: false) with { Delete = true },
             var other => throw UnknownOperation(other),
         })], call.CancellationToken);
         return new Empty();
     }
 
-    private static StateWrite Write(StateStoreComponent store, StateItem item) => new(
-        FullKey(store, item.Key),
-        item.Value.Memory,
-        item.Etag?.Value,
-        Concurrency(item.Options),
-        Ttl(item.Metadata),
-        item.Metadata.TryGetValue("contentType", out var type) && type == "application/json");
+    private static StateWrite Write(StateStoreComponent store, StateItem item, Func<string, DaprApiException> refuse, bool parsed = true)
+    {
+        var isJson = item.Metadata.TryGetValue("contentType", out var type) && type == "application/json";
+        return new StateWrite(
+            FullKey(store, item.Key),
+            isJson && parsed ? Reparsed(item.Value) : item.Value.Memory,
+            item.Etag?.Value,
+            Concurrency(item.Options),
+            Ttl(item.Metadata, refuse),
+            isJson);
+    }
+
+    /// <summary>What is called JSON is stored as Go writes it, as over HTTP.</summary>
+    private static ReadOnlyMemory<byte> Reparsed(ByteString value)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(value.Memory);
+            return GoJson.Rewrite(document.RootElement);
+        }
+        catch (JsonException e)
+        {
+            throw new RpcException(new Status(StatusCode.Unknown, e.Message));
+        }
+    }
 
     private static StateConcurrency Concurrency(StateOptions? options) => options?.Concurrency switch
     {
@@ -140,9 +161,15 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         var sidecar = SidecarInstance.Of(http);
         var store = Store(sidecar, http.RouteText("store"));
         using var body = await BodyAsync(http);
+        if (body.RootElement.ValueKind == JsonValueKind.Null)
+        {
+            http.Response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+
         if (body.RootElement.ValueKind != JsonValueKind.Array) throw Malformed("the body must be an array");
         var shared = http.QueryMetadata();
-        var writes = body.RootElement.EnumerateArray().Select(item => Write(store, item, shared)).ToArray();
+        var writes = body.RootElement.EnumerateArray().Select(item => Write(store, item, shared, Saving(store), needsKey: true)).ToArray();
         await SaveAsync(sidecar, store, writes, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
@@ -153,7 +180,7 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         var store = Store(sidecar, http.RouteText("store"));
         var key = http.RouteText("key");
         var etag = http.Request.Headers.IfMatch.Count > 0 ? http.Request.Headers.IfMatch.ToString() : null;
-        var write = new StateWrite(FullKey(store, key), ETag: etag, Concurrency: Concurrency(http.Request.Query["concurrency"]), Delete: true);
+        var write = new StateWrite(FullKey(store, key), ETag: etag, Concurrency: Concurrency(http.Request.Query["concurrency"], problem => new DaprApiException(500, StatusCode.Internal, Code.Delete, $"failed deleting state with key {key}: {problem}")), Delete: true);
         await DeleteAsync(sidecar, store, key, write, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
@@ -210,8 +237,8 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
                 if (!operation.TryGetProperty("request", out var request)) throw Malformed("an operation has no request");
                 writes.Add(name switch
                 {
-                    "upsert" => Write(store, request, shared),
-                    "delete" => Write(store, request, shared) with { Delete = true },
+                    "upsert" => Write(store, request, shared, Transacting),
+                    "delete" => Write(store, request, shared, Transacting) with { Delete = true },
                     _ => throw UnknownOperation(name ?? ""),
                 });
             }
@@ -233,10 +260,11 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         }
     }
 
-    private static StateWrite Write(StateStoreComponent store, JsonElement item, Dictionary<string, string> shared)
+    private static StateWrite Write(StateStoreComponent store, JsonElement item, Dictionary<string, string> shared, Func<string, DaprApiException> refuse, bool needsKey = false)
     {
         if (item.ValueKind != JsonValueKind.Object) throw Malformed("an item must be an object");
         var key = item.TryGetProperty("key", out var text) && text.ValueKind == JsonValueKind.String ? text.GetString()! : "";
+        if (needsKey && key.Length == 0) throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", "\"key\" is a required field");
         var metadata = new Dictionary<string, string>();
         if (item.TryGetProperty("metadata", out var own) && own.ValueKind == JsonValueKind.Object)
         {
@@ -259,17 +287,17 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
             FullKey(store, key),
             item.TryGetProperty("value", out var data) ? GoJson.Rewrite(data) : "null"u8.ToArray(),
             etag,
-            Concurrency(concurrency),
-            Ttl(metadata),
+            Concurrency(concurrency, refuse),
+            Ttl(metadata, refuse),
             Json: true);
     }
 
-    private static StateConcurrency Concurrency(string? text) => text switch
+    private static StateConcurrency Concurrency(string? text, Func<string, DaprApiException> refuse) => text switch
     {
         null or "" => StateConcurrency.Unspecified,
         "first-write" => StateConcurrency.FirstWrite,
         "last-write" => StateConcurrency.LastWrite,
-        _ => throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", $"unrecognized concurrency type '{text}'"),
+        _ => throw refuse($"unrecognized concurrency model '{text}'"),
     };
 
     private static void WriteData(Utf8JsonWriter json, ReadOnlySpan<byte> data)
@@ -296,25 +324,25 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
     {
         var stores = sidecar.Components.StateStores;
         if (stores.TryGetValue(name, out var store)) return store;
+        var info = new Dictionary<string, string> { ["appID"] = sidecar.AppId };
         throw stores.Count == 0
-            ? new DaprApiException(500, StatusCode.FailedPrecondition, "ERR_STATE_STORE_NOT_CONFIGURED", "state store is not configured", "DAPR_STATE_NOT_CONFIGURED")
-            : new DaprApiException(400, StatusCode.InvalidArgument, "ERR_STATE_STORE_NOT_FOUND", $"state store {name} is not found", "DAPR_STATE_NOT_FOUND");
+            ? new DaprApiException(500, StatusCode.FailedPrecondition, "ERR_STATE_STORE_NOT_CONFIGURED", $"state store {name} is not configured", "DAPR_STATE_NOT_CONFIGURED") { Info = info }
+            : new DaprApiException(400, StatusCode.InvalidArgument, "ERR_STATE_STORE_NOT_FOUND", $"state store {name} is not found", "DAPR_STATE_NOT_FOUND") { Info = info };
     }
 
     private static string FullKey(StateStoreComponent store, string key)
     {
-        if (key.Length == 0) throw Malformed("missing key");
-        if (key.Contains("||", StringComparison.Ordinal))
-            throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", $"input key/keyPrefix '{key}' can't contain '||'", "DAPR_STATE_ILLEGAL_KEY");
-        return store.Key(key);
+        if (!key.Contains("||", StringComparison.Ordinal)) return store.Key(key);
+        var problem = $"input key/keyPrefix '{key}' can't contain '||'";
+        throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", problem, "DAPR_STATE_ILLEGAL_KEY") { Resource = ("state", store.Name), Field = (key, problem) };
     }
 
-    private static int? Ttl(IDictionary<string, string> metadata)
+    private static int? Ttl(IDictionary<string, string> metadata, Func<string, DaprApiException> refuse)
     {
         if (!metadata.TryGetValue("ttlInSeconds", out var text)) return null;
         return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seconds)
             ? seconds
-            : throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_SAVE", $"error parsing TTL: incorrect value for metadata 'ttlInSeconds': {text}");
+            : throw refuse($"error parsing TTL: incorrect value for metadata 'ttlInSeconds': {text}");
     }
 
     private async ValueTask<StateEntry?> ReadAsync(SidecarInstance sidecar, StateStoreComponent store, string key, CancellationToken ct)
@@ -328,7 +356,7 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_GET", $"fail to get {key} from state store {store.Name}: {e.Message}");
+            throw new DaprApiException(500, StatusCode.Internal, Code.Get, $"fail to get {key} from state store {store.Name}: {e.Message}") { IsCodedOverGrpc = true };
         }
     }
 
@@ -357,13 +385,19 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         var results = writes.Length == 1
             ? [await SetAsync(sidecar, store, writes[0], ct)]
             : await Task.WhenAll(writes.Select(write => SetAsync(sidecar, store, write, ct)));
-        foreach (var verdict in (ReadOnlySpan<StateVerdict>)[StateVerdict.Refused, StateVerdict.InvalidETag, StateVerdict.Mismatch])
-        {
-            foreach (var result in results)
-            {
-                if (result.Verdict == verdict) throw Refusal(result, "ERR_STATE_SAVE", $"failed saving state in state store {store.Name}: {result.Message}");
-            }
-        }
+        if (Worst(results) is { } failure) throw Refusal(failure, Code.Save, $"failed saving state in state store {store.Name}: {failure.Message}");
+    }
+
+    /// <summary>Among several failures an ETag's is the one that is told: an invalid one if there is one and nothing else went wrong.</summary>
+    private static StateResult? Worst(StateResult[] results)
+    {
+        var failures = results.Where(result => !result.Ok).ToArray();
+        if (failures.Length == 0) return null;
+        var etags = failures.Where(result => result.Verdict is StateVerdict.Mismatch or StateVerdict.InvalidETag).ToArray();
+        if (etags.Length == 0) return failures[0];
+        return etags.Length == failures.Length && etags.Any(result => result.Verdict == StateVerdict.InvalidETag)
+            ? etags.First(result => result.Verdict == StateVerdict.InvalidETag)
+            : etags[0];
     }
 
     private async Task<StateResult> SetAsync(SidecarInstance sidecar, StateStoreComponent store, StateWrite write, CancellationToken ct)
@@ -378,19 +412,22 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         }
     }
 
-    private async Task DeleteAsync(SidecarInstance sidecar, StateStoreComponent store, string key, StateWrite write, CancellationToken ct, Func<StateResult, bool>? again = null)
+    private async Task DeleteAsync(SidecarInstance sidecar, StateStoreComponent store, string key, StateWrite write, CancellationToken ct)
     {
-        StateResult result;
+        var result = await DeleteAsync(sidecar, store, write, again: null, ct);
+        if (!result.Ok) throw Refusal(result, Code.Delete, $"failed deleting state with key {key}: {result.Message}");
+    }
+
+    private async Task<StateResult> DeleteAsync(SidecarInstance sidecar, StateStoreComponent store, StateWrite write, Func<StateResult, bool>? again, CancellationToken ct)
+    {
         try
         {
-            result = await GuardAsync(sidecar, store, token => store.Store.DeleteAsync(write, token), static result => !result.Ok, ct, again);
+            return await GuardAsync(sidecar, store, token => store.Store.DeleteAsync(write, token), static result => !result.Ok, ct, again);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            result = new StateResult(StateVerdict.Refused, e.Message);
+            return new StateResult(StateVerdict.Refused, e.Message);
         }
-
-        if (!result.Ok) throw Refusal(result, "ERR_STATE_DELETE", $"failed deleting state with key {key}: {result.Message}");
     }
 
     /// <summary>Any failure of a transaction is a plain error, an ETag that does not match too.</summary>
@@ -408,7 +445,7 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
         }
 
         if (!result.Ok)
-            throw new DaprApiException(500, StatusCode.Internal, "ERR_STATE_TRANSACTION", $"error while executing state transaction: {result.Message}");
+            throw Transacting(result.Message ?? "");
     }
 
     private Task<T> GuardAsync<T>(SidecarInstance sidecar, StateStoreComponent store, Func<CancellationToken, ValueTask<T>> call, Func<T, bool> failed, CancellationToken ct, Func<T, bool>? again = null) =>
@@ -419,15 +456,30 @@ internal sealed class StateBlock(SidecarHost host) : BuildingBlock(host)
 
     private static DaprApiException Refusal(StateResult result, string errorCode, string message) => result.Verdict switch
     {
-        StateVerdict.Mismatch => new DaprApiException(409, StatusCode.Aborted, errorCode, message),
-        StateVerdict.InvalidETag => new DaprApiException(400, StatusCode.InvalidArgument, errorCode, message),
-        _ => new DaprApiException(500, StatusCode.Internal, errorCode, message),
+        StateVerdict.Mismatch => new DaprApiException(409, StatusCode.Aborted, errorCode, message) { IsCodedOverGrpc = true },
+        StateVerdict.InvalidETag => new DaprApiException(400, StatusCode.InvalidArgument, errorCode, message) { IsCodedOverGrpc = true },
+        _ => new DaprApiException(500, StatusCode.Internal, errorCode, message) { IsCodedOverGrpc = true },
     };
+
+    private static Func<string, DaprApiException> Saving(StateStoreComponent store) =>
+        problem => new DaprApiException(500, StatusCode.Internal, Code.Save, $"failed saving state in state store {store.Name}: {problem}") { IsCodedOverGrpc = true };
+
+    private static DaprApiException Transacting(string problem) =>
+        new(500, StatusCode.Internal, Code.Transaction, $"error while executing state transaction: {problem}") { IsCodedOverGrpc = true };
 
     private static DaprApiException Malformed(string problem) => new(400, StatusCode.InvalidArgument, "ERR_MALFORMED_REQUEST", $"failed deserializing HTTP body: {problem}");
 
     private static DaprApiException UnknownOperation(string name) =>
-        new(400, StatusCode.Unimplemented, "ERR_NOT_SUPPORTED_STATE_OPERATION", $"operation type {name} not supported");
+        new(400, StatusCode.Unimplemented, "ERR_NOT_SUPPORTED_STATE_OPERATION", $"operation type {name} not supported") { IsCodedOverGrpc = true };
 
     private static string Rfc3339(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    private static class Code
+    {
+        public const string Get = "ERR_STATE_GET";
+        public const string Save = "ERR_STATE_SAVE";
+        public const string Delete = "ERR_STATE_DELETE";
+        public const string DeleteMany = "ERR_STATE_BULK_DELETE";
+        public const string Transaction = "ERR_STATE_TRANSACTION";
+    }
 }

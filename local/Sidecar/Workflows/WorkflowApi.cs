@@ -87,12 +87,14 @@ internal sealed class WorkflowApi(WorkflowsBlock workflows)
     {
         await RaiseEventAsync(SidecarInstance.Of(http), id, name, await ReadAsync(http), http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status202Accepted;
+        await WriteAsync(http, []);
     }
 
     private static async Task OnAsync(HttpContext http, string id, Func<SidecarInstance, string, CancellationToken, Task> act)
     {
         await act(SidecarInstance.Of(http), id, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status202Accepted;
+        await WriteAsync(http, []);
     }
 
     private static async Task<ByteString> ReadAsync(HttpContext http)

@@ -19,7 +19,7 @@ internal sealed class Tills : IAsyncDisposable
     private readonly Action<ActorRuntimeOptions>? options;
     private readonly int[] ports;
     private readonly TestApp?[] apps;
-    private SidecarHost? host;
+    private IAsyncDisposable? sidecars;
     private Process? process;
 
     private Tills(int instances, string? database, bool stateTtl, Action<ActorRuntimeOptions>? options)
@@ -37,7 +37,7 @@ internal sealed class Tills : IAsyncDisposable
               type: {{(database is null ? "state.in-memory" : "state.postgresql")}}
               version: {{(database is null ? "v1" : "v2")}}
               metadata:
-              - { name: connectionString, value: "{{database}}" }
+              {{(database is null ? "" : $"- {{ name: connectionString, value: \"{database}\" }}")}}
               - { name: actorStateStore, value: "true" }
             """, Encoding.UTF8);
         var config = Path.Combine(folder, "config.yaml");
@@ -65,7 +65,7 @@ internal sealed class Tills : IAsyncDisposable
         var tills = new Tills(instances, database, stateTtl, options);
         for (var i = 0; i < instances; i++) await tills.AppUpAsync(i);
         if (ownProcess) await tills.UpProcessAsync();
-        else tills.host = await SidecarHost.StartAsync(tills.Plan);
+        else tills.sidecars = await SidecarsUnderTest.RunAsync(tills.Plan);
         await tills.ReadyAsync();
         return tills;
     }
@@ -93,6 +93,7 @@ internal sealed class Tills : IAsyncDisposable
 
     public async Task UpProcessAsync()
     {
+        SidecarsUnderTest.LocalOnly("it kills the host");
         var plan = Path.Combine(folder, "plan.json");
         Plan.Write(plan);
         process = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Local.dll"), "sidecars", "--plan", plan]))!;
@@ -120,7 +121,7 @@ internal sealed class Tills : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (host is not null) await host.DisposeAsync();
+        if (sidecars is not null) await sidecars.DisposeAsync();
         if (process is not null) await KillAsync();
         for (var i = 0; i < apps.Length; i++) await AppDownAsync(i);
         Directory.Delete(folder, recursive: true);
@@ -146,6 +147,6 @@ internal sealed class Tills : IAsyncDisposable
             {
                 return false;
             }
-        }, "the sidecars know the actors of their apps", TimeSpan.FromSeconds(30));
+        }, "the sidecars know the actors of their apps", TimeSpan.FromSeconds(SidecarsUnderTest.Kind == SidecarKind.Local ? 30 : 90));
     }
 }

@@ -12,6 +12,7 @@ using Autogen = Dapr.Client.Autogen.Grpc.v1;
 namespace Marketplace.Sidecar.Tests.Actors;
 
 /// <summary>Calls, turns, state and placement, with Dapr.Actors on both sides.</summary>
+[EverySidecar]
 public sealed class WhenActorsAreCalled : IClassFixture<PostgresFixture>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -151,7 +152,13 @@ public sealed class WhenActorsAreCalled : IClassFixture<PostgresFixture>
     [InlineData("GET", "v1.0/actors/Till/asleep/state/total", HttpStatusCode.BadRequest, "ERR_ACTOR_INSTANCE_MISSING")]
     [InlineData("PUT", "v1.0/actors/Nobody/1/reminders/r", HttpStatusCode.Forbidden, "ERR_ACTOR_REMINDER_NON_HOSTED")]
     [InlineData("PUT", "v1.0/actors/Nobody/1/timers/t", HttpStatusCode.InternalServerError, "ERR_ACTOR_TIMER_CREATE")]
-    [InlineData("PUT", "v1.0/actors/Till/1/reminders/a%23b", HttpStatusCode.BadRequest, "ERR_MALFORMED_REQUEST")]
+    [InlineData("PUT", "v1.0/actors/Till/1/reminders/a%23b", HttpStatusCode.BadRequest, "ERR_BAD_REQUEST")]
+    [InlineData("PUT", "v1.0/actors/Till/1/timers/a%3Fb", HttpStatusCode.BadRequest, "ERR_BAD_REQUEST")]
+    [InlineData("PUT", "v1.0/actors/Till/a%23b/method/x", HttpStatusCode.BadRequest, "ERR_BAD_REQUEST")]
+    [InlineData("PUT", "v1.0/actors/dapr.internal.x/1/reminders/r", HttpStatusCode.Forbidden, "ERR_ACTOR_TYPE_RESERVED")]
+    [InlineData("PUT", "v1.0/actors/dapr.internal.x/1/timers/t", HttpStatusCode.Forbidden, "ERR_ACTOR_TYPE_RESERVED")]
+    [InlineData("GET", "v1.0/actors/dapr.internal.x/1/state/s", HttpStatusCode.Forbidden, "ERR_ACTOR_TYPE_RESERVED")]
+    [InlineData("GET", "v1.0/actors/dapr.internal.x/1/reminders/r", HttpStatusCode.Forbidden, "ERR_ACTOR_TYPE_RESERVED")]
     [InlineData("GET", "v1.0/actors/Till/1/reminders/none", HttpStatusCode.NotFound, "ERR_ACTOR_REMINDER_NOT_FOUND")]
     public async Task What_cannot_be_is_refused_with_its_code(string verb, string path, HttpStatusCode status, string code)
     {

@@ -4,6 +4,7 @@ using Xunit;
 namespace Marketplace.Sidecar.Tests.Actors;
 
 /// <summary>Reminders outlive everything but their removal; timers live with their app.</summary>
+[EverySidecar]
 public sealed class WhenActorsAreReminded : IClassFixture<PostgresFixture>
 {
     [Fact]

@@ -5,12 +5,14 @@ using System.Text;
 using System.Text.Json;
 using Dapr.Client;
 using Grpc.Core;
+using Grpc.Net.Client;
 using Marketplace.Local.Sidecar;
 using Marketplace.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Xunit;
+using Autogen = Dapr.Client.Autogen.Grpc.v1;
 
 namespace Marketplace.Sidecar.Tests.Invocation;
 
@@ -56,6 +58,21 @@ public sealed class WhenAnAppIsInvoked : IAsyncLifetime
                     count += more;
 
                 return count;
+            });
+            app.MapPost("/length", async (HttpContext http) =>
+            {
+                var count = 0L;
+                var buffer = new byte[64 << 10];
+                for (int more; (more = await http.Request.Body.ReadAsync(buffer)) > 0;) count += more;
+                return count;
+            });
+            app.MapGet("/events", async (HttpContext http) =>
+            {
+                http.Response.ContentType = "text/event-stream";
+                await http.Response.WriteAsync("data: one\n\n");
+                await http.Response.Body.FlushAsync();
+                await released.Task;
+                await http.Response.WriteAsync("data: two\n\n");
             });
             app.MapGet("/hello", (string? name) => new { greeting = $"hello {name}" });
         });
@@ -178,7 +195,184 @@ public sealed class WhenAnAppIsInvoked : IAsyncLifetime
 #pragma warning restore CS0618
         var refusal = Assert.IsType<RpcException>(invocation.InnerException);
         Assert.Equal(StatusCode.NotFound, refusal.StatusCode);
-        Assert.Equal("404", refusal.Trailers.GetValue("dapr-http-status"));
+        Assert.Equal(("404", "Not Found"), (refusal.Info()!.Metadata["http.code"], refusal.Info()!.Reason));
+    }
+
+    [Theory]
+    [InlineData(200, StatusCode.OK)]
+    [InlineData(400, StatusCode.Internal)]
+    [InlineData(401, StatusCode.Unauthenticated)]
+    [InlineData(403, StatusCode.PermissionDenied)]
+    [InlineData(408, StatusCode.Cancelled)]
+    [InlineData(409, StatusCode.AlreadyExists)]
+    [InlineData(418, StatusCode.Unknown)]
+    [InlineData(429, StatusCode.ResourceExhausted)]
+    [InlineData(500, StatusCode.Unknown)]
+    [InlineData(501, StatusCode.Unimplemented)]
+    [InlineData(503, StatusCode.Unavailable)]
+    [InlineData(504, StatusCode.DeadlineExceeded)]
+    public async Task Over_grpc_a_status_of_the_app_becomes_a_code_and_stays_in_a_header(int status, StatusCode code)
+    {
+        using var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{sidecars.GrpcPort()}");
+        using var call = new Autogen.Dapr.DaprClient(channel).InvokeServiceAsync(new Autogen.InvokeServiceRequest
+        {
+            Id = "callee",
+            Message = new Autogen.InvokeRequest { Method = $"status/{status}", HttpExtension = new Autogen.HTTPExtension { Verb = Autogen.HTTPExtension.Types.Verb.Get } },
+        });
+        if (code == StatusCode.OK)
+        {
+            var answer = await call;
+            Assert.Equal(("as it is", "text/plain; charset=utf-8"), (answer.Data.Value.ToStringUtf8(), answer.ContentType));
+        }
+        else
+        {
+            var refusal = await Assert.ThrowsAsync<RpcException>(async () => await call);
+            Assert.Equal((code, "as it is", $"{status}"), (refusal.StatusCode, refusal.Info()!.Metadata["http.error_message"], refusal.Info()!.Metadata["http.code"]));
+        }
+
+        Assert.Equal($"{status}", (await call.ResponseHeadersAsync).GetValue("dapr-http-status"));
+    }
+
+    [Fact]
+    public async Task Over_grpc_an_app_that_is_not_there_is_an_internal_error()
+    {
+        using var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{sidecars.GrpcPort()}");
+        var client = new Autogen.Dapr.DaprClient(channel);
+        foreach (var (id, method) in new[] { ("nobody", "hello"), ("callee", "hel#lo") })
+        {
+            var refusal = await Assert.ThrowsAsync<RpcException>(async () => await client.InvokeServiceAsync(new Autogen.InvokeServiceRequest
+            {
+                Id = id,
+                Message = new Autogen.InvokeRequest { Method = method, HttpExtension = new Autogen.HTTPExtension { Verb = Autogen.HTTPExtension.Types.Verb.Get } },
+            }));
+            Assert.Equal(StatusCode.Internal, refusal.StatusCode);
+            Assert.StartsWith($"failed to invoke, id: {id}", refusal.Status.Detail, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("echo/plain", "/echo/plain")]
+    [InlineData("echo/slash/", "/echo/slash")]
+    [InlineData("echo//two///", "/echo/two")]
+    [InlineData("echo/./here", "/echo/here")]
+    [InlineData("echo/a/../b", "/echo/b")]
+    [InlineData("../../echo/up", "/echo/up")]
+    [InlineData("echo/a%2Fb", "/echo/a/b")]
+    [InlineData("echo/a/%2e%2e/b", "/echo/b")]
+    [InlineData("echo/a%20b", "/echo/a%20b")]
+    [InlineData("echo/%C3%A9", "/echo/%C3%A9")]
+    [InlineData("echo/a+b!(c)", "/echo/a+b!(c)")]
+    [InlineData("echo/a%2Bb", "/echo/a+b")]
+    [InlineData("echo/q?x=%2F&y=a+b&&z", "/echo/q?x=%2F&y=a+b&&z")]
+    public async Task A_path_is_decoded_cleaned_and_escaped_anew(string method, string target)
+    {
+        // The address is sent as it stands here: the client would clean it itself.
+        using var answer = await RawAsync($"/v1.0/invoke/callee/method/{method}");
+        var echo = await answer.Content.ReadFromJsonAsync<JsonElement>();
+        Assert.Equal(target, echo.GetProperty("target").GetString());
+    }
+
+    [Theory]
+    [InlineData("echo/a%23b")]
+    [InlineData("echo/a%3Fb")]
+    [InlineData("echo/a%0Ab")]
+    [InlineData("echo/a%7Fb")]
+    public async Task Some_characters_are_refused_in_a_path(string method)
+    {
+        using var answer = await RawAsync($"/v1.0/invoke/callee/method/{method}");
+        Assert.Equal((500, "ERR_DIRECT_INVOKE"), await answer.RefusalAsync());
+    }
+
+    [Theory]
+    [InlineData("GET")]
+    [InlineData("PUT")]
+    [InlineData("DELETE")]
+    [InlineData("PATCH")]
+    public async Task The_verb_stays(string verb)
+    {
+        using var request = new HttpRequestMessage(new HttpMethod(verb), "/v1.0/invoke/callee/method/echo/verb");
+        using var answer = await http.SendAsync(request);
+        Assert.Equal(verb, (await answer.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("method").GetString());
+    }
+
+    [Fact]
+    public async Task What_belongs_to_one_connection_stays_behind_and_the_way_is_told()
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/v1.0/invoke/callee/method/echo/headers");
+        request.Headers.TryAddWithoutValidation("Connection", "x-nominated");
+        request.Headers.TryAddWithoutValidation("Keep-Alive", "timeout=5");
+        request.Headers.TryAddWithoutValidation("Upgrade", "websocket");
+        request.Headers.TryAddWithoutValidation("Proxy-Authorization", "Basic dGVzdA==");
+        request.Headers.TryAddWithoutValidation("TE", "trailers");
+        request.Headers.TryAddWithoutValidation("x-nominated", "1");
+        request.Headers.TryAddWithoutValidation("x-several", ["one", "two"]);
+        request.Headers.TryAddWithoutValidation("Authorization", "Bearer abc");
+        request.Headers.TryAddWithoutValidation("dapr-api-token", "guessed");
+        using var answer = await http.SendAsync(request);
+        var headers = (await answer.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("headers");
+
+        foreach (var gone in (string[])["keep-alive", "upgrade", "proxy-authorization", "te", "x-nominated", "content-type"])
+            Assert.False(headers.TryGetProperty(gone, out var _), gone);
+        Assert.Equal("Bearer abc", headers.GetProperty("authorization").GetString());
+        Assert.Equal("app-token", headers.GetProperty("dapr-api-token").GetString());
+        Assert.Contains("one", headers.GetProperty("x-several").GetString());
+        Assert.Equal("default", headers.GetProperty("dapr-caller-namespace").GetString());
+        Assert.NotEmpty(headers.GetProperty("traceparent").GetString()!);
+        foreach (var added in (string[])["x-forwarded-for", "x-forwarded-host", "forwarded"]) Assert.True(headers.TryGetProperty(added, out var _), added);
+    }
+
+    [Fact]
+    public async Task An_app_that_invokes_itself_is_no_caller()
+    {
+        using var own = sidecars.Http(1);
+        using var answer = await own.GetAsync("/v1.0/invoke/callee/method/echo/self");
+        var headers = (await answer.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("headers");
+        Assert.False(headers.TryGetProperty("dapr-caller-app-id", out _));
+
+        using var portless = sidecars.Http(2);
+        var (status, body) = await portless.GetAsync("/v1.0/invoke/portless/method/hello").BodyAsync();
+        Assert.Equal(500, status);
+        Assert.Contains("app channel", body);
+    }
+
+    [Fact]
+    public async Task A_name_may_carry_its_namespace_and_the_user_of_basic_authentication_may_be_the_target()
+    {
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/v1.0/invoke/callee.default/method/hello")).StatusCode);
+
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/hello?name=Ada");
+        request.Headers.Authorization = new("Basic", Convert.ToBase64String("dapr-app-id:callee"u8));
+        Assert.Equal(HttpStatusCode.OK, (await http.SendAsync(request)).StatusCode);
+    }
+
+    [Fact]
+    public async Task Four_mebibytes_pass_and_one_byte_more_does_not()
+    {
+        using var fits = await http.PostAsync("/v1.0/invoke/callee/method/length", new ByteArrayContent(new byte[4 << 20]));
+        Assert.Equal($"{4 << 20}", await fits.Content.ReadAsStringAsync());
+
+        Assert.Equal((500, "ERR_DIRECT_INVOKE"), await http.PostAsync("/v1.0/invoke/callee/method/length", new ByteArrayContent(new byte[(4 << 20) + 1])).RefusalUnlessCutOffAsync(500, "ERR_DIRECT_INVOKE"));
+    }
+
+    [Fact]
+    public async Task Events_of_a_server_arrive_one_by_one()
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/v1.0/invoke/callee/method/events");
+        request.Headers.Accept.ParseAdd("text/event-stream");
+        using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        Assert.Equal("text/event-stream", answer.Content.Headers.ContentType?.MediaType);
+        using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync());
+        Assert.Equal("data: one", await reader.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(10)));
+        released.SetResult();
+        await reader.ReadLineAsync();
+        Assert.Equal("data: two", await reader.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(10)));
+    }
+
+    /// <summary>A request whose target goes out exactly as given.</summary>
+    private async Task<HttpResponseMessage> RawAsync(string target)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"http://127.0.0.1:{sidecars.HttpPort()}{target}", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true }));
+        return await http.SendAsync(request);
     }
 
     [Fact]

@@ -6,6 +6,7 @@ using Xunit;
 namespace Marketplace.Sidecar.Tests.Workflows;
 
 /// <summary>Workflows as services write them, through the project's own library.</summary>
+[EverySidecar]
 public sealed class WhenTheLibraryRunsWorkflows : IAsyncLifetime
 {
     private readonly ConcurrentDictionary<string, int> calls = new();

@@ -7,7 +7,7 @@ namespace Marketplace.Sidecar.Tests.Workflows;
 internal sealed class WorkflowHost : IAsyncDisposable
 {
     private readonly string folder;
-    private SidecarHost? host;
+    private IAsyncDisposable? running;
 
     private WorkflowHost(string folder, SidecarPlan plan)
     {
@@ -16,7 +16,16 @@ internal sealed class WorkflowHost : IAsyncDisposable
     }
 
     public SidecarPlan Plan { get; private set; }
-    public SidecarHost Sidecars => host ?? throw new InvalidOperationException("The host is down.");
+
+    public SidecarHost Sidecars
+    {
+        get
+        {
+            SidecarsUnderTest.LocalOnly("it looks into the host");
+            return (SidecarHost?)running ?? throw new InvalidOperationException("The host is down.");
+        }
+    }
+
     public int GrpcPort => Plan.Apps[0].GrpcPort;
     public Uri Http => new($"http://127.0.0.1:{Plan.Apps[0].HttpPort}/");
 
@@ -76,12 +85,12 @@ internal sealed class WorkflowHost : IAsyncDisposable
         ]));
     }
 
-    public async Task UpAsync() => host = await SidecarHost.StartAsync(Plan);
+    public async Task UpAsync() => running = await SidecarsUnderTest.RunAsync(Plan);
 
     public async Task DownAsync()
     {
-        if (host is not null) await host.DisposeAsync();
-        host = null;
+        if (running is not null) await running.DisposeAsync();
+        running = null;
     }
 
     public async ValueTask DisposeAsync()
