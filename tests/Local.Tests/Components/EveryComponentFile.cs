@@ -28,7 +28,7 @@ public sealed class EveryComponentFile
 
     [Theory, MemberData(nameof(Sets))]
     public void Is_read_by_the_local_sidecar_host_too(string set) =>
-        Assert.Equal(9, ResourceFolder.Read(Folder(set)).Components.Count);
+        Assert.Equal(10, ResourceFolder.Read(Folder(set)).Components.Count);
 
     [Theory, MemberData(nameof(Sets))]
     public void Has_the_names_and_the_users_that_it_has_in_every_set(string set)

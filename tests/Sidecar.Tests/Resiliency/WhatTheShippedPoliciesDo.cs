@@ -16,9 +16,9 @@ public sealed class WhatTheShippedPoliciesDo
     private static readonly CancellationToken Ct = TestContext.Current.CancellationToken;
     private static readonly string Sets = Path.Combine(SourceTree.Find().Root, "components");
     private static readonly string[] Asked = ["catalog", "cart", "ordering", "identity"];
-    private static readonly string[] Components = ["pubsub", "email", "media", "carts", "cache", "documents", "payment-status", "actors", "secrets"];
+    private static readonly string[] Components = ["pubsub", "email", "media", "carts", "cache", "documents", "payment-status", "order-feed", "actors", "secrets"];
 
-    public static TheoryData<string> Listeners => ["identity", "catalog", "search", "cart", "inventory", "ordering", "payments", "fulfilment", "notifications"];
+    public static TheoryData<string> Listeners => ["identity", "catalog", "search", "cart", "inventory", "ordering", "payments", "fulfilment", "notifications", "order-feed"];
 
     [Theory, MemberData(nameof(Listeners))]
     public async Task A_message_is_tried_for_more_than_three_quarters_of_a_minute_before_it_is_a_dead_letter(string app)
