@@ -2,8 +2,8 @@ namespace Marketplace.Local.Sidecar.PubSub;
 
 /// <summary>
 /// All instances of one app that listen to one topic, and the messages this host holds for them. Each message goes to one of them; messages with the same
-/// key one after the other, the others side by side up to <paramref name="concurrency"/>. What is being retried waits aside and holds neither a place nor
-/// another key.
+/// key one after the other, the others side by side up to <paramref name="concurrency"/> at each instance. What is being retried waits aside and holds
+/// neither a place nor another key.
 /// </summary>
 internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, ILogger log) : IThreadPoolWorkItem, IAsyncDisposable
 {
@@ -24,8 +24,8 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
     private int turn;
     private int scheduled;
 
-    /// <summary>Called after each finished message, outside of any lock.</summary>
-    public Action? Advanced { get; init; }
+    /// <summary>While no instance is there, what is not under way goes back to the broker, instead of waiting here.</summary>
+    public bool LetsGo { get; init; }
 
     /// <summary>Messages not finished yet, those under way included.</summary>
     public int Backlog => Volatile.Read(ref waiting);
@@ -41,7 +41,10 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
         {
             Interlocked.Increment(ref waiting);
             if (parcel.Key is null)
+            {
                 ready.Enqueue(new Lane(parcel));
+                LetGo();
+            }
             else if (lanes.TryGetValue(parcel.Key, out var lane))
                 lane.Add(parcel);
             else
@@ -87,7 +90,7 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
             Member member;
             lock (gate)
             {
-                if (idle is not null || ready.Count == 0 || Pick() is not { } picked || inFlight >= picked.Places(concurrency)) return;
+                if (idle is not null || ready.Count == 0 || Pick() is not { } picked || picked.InFlight >= picked.Places(concurrency)) return;
                 member = picked;
                 lane = ready.Dequeue();
                 inFlight++;
@@ -157,7 +160,6 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
             if (lane.Advance()) ready.Enqueue(lane);
             else if (lane.Key is not null) lanes.Remove(lane.Key);
         }
-        Advanced?.Invoke();
     }
 
     private async Task LaterAsync(Lane lane, TimeSpan pause)
@@ -170,8 +172,29 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
         {
             return;   // stays where it came from
         }
-        lock (gate) ready.Enqueue(lane);
+        lock (gate)
+        {
+            ready.Enqueue(lane);
+            LetGo();
+        }
         Wake();
+    }
+
+    private void LetGo()
+    {
+        if (!LetsGo || members.Count > 0) return;
+        while (ready.TryDequeue(out var lane)) LetGo(lane);
+    }
+
+    private void LetGo(Lane lane)
+    {
+        do
+        {
+            lane.Head.Abandon(lane.Tries.Losses);
+            Interlocked.Decrement(ref waiting);
+        }
+        while (lane.Advance());
+        if (lane.Key is not null) lanes.Remove(lane.Key);
     }
 
     private void Left(Member member)
@@ -199,7 +222,11 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
 
         public ValueTask DisposeAsync()
         {
-            lock (group.gate) group.members.Remove(this);
+            lock (group.gate)
+            {
+                group.members.Remove(this);
+                group.LetGo();
+            }
             return ValueTask.CompletedTask;
         }
     }
@@ -210,7 +237,7 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
         private Queue<Parcel>? behind;
 
         /// <summary>A field, for it is changed in place.</summary>
-        public Delivery.Tries Tries;
+        public Delivery.Tries Tries = new() { Losses = head.Losses };
 
         public string? Key => Head.Key;
         public Parcel Head { get; private set; } = head;
@@ -219,9 +246,9 @@ internal sealed partial class ConsumerGroup(int concurrency, TimeProvider time, 
 
         public bool Advance()
         {
-            Tries = default;
             if (behind is null || !behind.TryDequeue(out var next)) return false;
             Head = next;
+            Tries = new() { Losses = next.Losses };
             return true;
         }
     }
@@ -233,8 +260,16 @@ internal abstract class Parcel(string? key)
 {
     public string? Key { get; } = key;
 
+    /// <summary>How often an app died with it in its hands before it came here.</summary>
+    public virtual int Losses => 0;
+
     public abstract Incoming Read();
 
     /// <summary>The app is through with it, for good or bad. Must not wait.</summary>
     public abstract void Finish(Outcome outcome);
+
+    /// <summary>There is no instance any more to give it to, in a group that lets go. Must not wait.</summary>
+    public virtual void Abandon(int losses)
+    {
+    }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Marketplace.Local.Sidecar.PubSub.Kafka;
 using Marketplace.Local.Sidecar.PubSub.RabbitMq;
+using Marketplace.Local.Sidecar.PubSub.Redis;
 using Marketplace.Local.Sidecar.Resources;
 
 namespace Marketplace.Local.Sidecar.PubSub;
@@ -10,7 +11,10 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<(string Name, string App), IPubSub> opened = new();
     private readonly ConcurrentDictionary<string, Broker> brokers = new();
+    private readonly ILogger log = host.Loggers.CreateLogger("Marketplace.Local.Sidecar.PubSub");
     private FileStream? owned;
+
+    private string Journals => Path.Combine(host.Plan.DataFolder, "journal");
 
     public IEnumerable<(string Name, string App, IPubSub PubSub)> All => opened.Select(entry => (entry.Key.Name, entry.Key.App, entry.Value));
 
@@ -19,11 +23,14 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
     public async Task OpenAsync(Component component, string app, CancellationToken ct)
     {
         if (opened.ContainsKey((component.Name, app))) return;
+        ct.ThrowIfCancellationRequested();
+        owned ??= Own(Journals);
         opened[(component.Name, app)] = component.Type switch
         {
             "pubsub.in-memory" => new InMemoryPubSub(BrokerOf(component), app),
             "pubsub.rabbitmq" => await RabbitMqPubSub.OpenAsync(component, app, host.Time, host.Loggers.CreateLogger<RabbitMqPubSub>(), ct),
             "pubsub.kafka" => await KafkaPubSub.OpenAsync(component, app, host.Time, host.Loggers.CreateLogger<KafkaPubSub>(), ct),
+            "pubsub.redis" => await RedisPubSub.OpenAsync(host, component, app, log),
             _ => throw component.UnknownType(),
         };
     }
@@ -35,18 +42,23 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
         if (owned is not null) await owned.DisposeAsync();
     }
 
+    /// <summary>The consumer group of an app: the metadata consumerID with its placeholders filled in, the app id where it is absent.</summary>
+    public static string ConsumerId(Component component, SidecarHost host, string app) => (component.Get("consumerID")?.Trim() is { Length: > 0 } text ? text : app)
+        .Replace("{uuid}", Guid.NewGuid().ToString(), StringComparison.Ordinal)
+        .Replace("{podName}", Environment.MachineName, StringComparison.Ordinal)
+        .Replace("{namespace}", $"{host.Namespace}.{app}", StringComparison.Ordinal)
+        .Replace("{appID}", app, StringComparison.Ordinal);
+
     private Broker BrokerOf(Component component)
     {
         if (brokers.TryGetValue(component.Name, out var broker)) return broker;
-        var journals = Path.Combine(host.Plan.DataFolder, "journal");
-        owned ??= Own(journals);
-        return brokers[component.Name] = new Broker(Path.Combine(journals, component.Name), Concurrency(component), host.Time, host.Loggers);
+        return brokers[component.Name] = new Broker(Path.Combine(Journals, component.Name), Concurrency(component), host.Time, host.Loggers);
     }
 
     private static int Concurrency(Component component) =>
         component.Int("concurrency", ConsumerGroup.DefaultConcurrency) is var number && number > 0 ? number : throw component.Error("concurrency", $"must be positive, not {number}.");
 
-    /// <summary>Two hosts on one journal would each deliver and delete what the other needs. The system lets go of the file when a host dies.</summary>
+    /// <summary>Two hosts on one journal would each deliver and delete what the other needs; two with one name at a broker would take each other's messages. The system lets go of the file when a host dies.</summary>
     private static FileStream Own(string journals)
     {
         Directory.CreateDirectory(journals);

@@ -7,41 +7,25 @@ using Marketplace.TestKit;
 namespace Marketplace.Sidecar.Tests.PubSub;
 
 /// <summary>
-/// Sidecars of some apps with three pub/sub components: <c>pubsub</c> retries three times 50 ms apart, <c>patient</c> without end, <c>plain</c> not at all.
+/// Sidecars of some apps with three pub/sub components of one kind: <c>pubsub</c> retries three times 50 ms apart, <c>patient</c> without end, <c>plain</c> not at all.
 /// They run in this process, or in one of their own that can be killed.
 /// </summary>
 internal sealed class Broadcast : IAsyncDisposable
 {
+    private readonly IBroker broker;
     private readonly ListeningApp[] apps;
     private readonly string folder = Directory.CreateTempSubdirectory("broadcast-").FullName;
     private readonly List<IDisposable> clients = [];
     private SidecarHost? host;
     private Process? process;
 
-    private Broadcast(ListeningApp[] apps, string more)
+    private Broadcast(IBroker broker, ListeningApp[] apps, string more)
     {
+        this.broker = broker;
         this.apps = apps;
         var resources = Directory.CreateDirectory(Path.Combine(folder, "components")).FullName;
-        File.WriteAllText(Path.Combine(resources, "all.yaml"), """
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: { name: pubsub }
-            spec: { type: pubsub.in-memory, version: v1, metadata: [] }
-            ---
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: { name: patient }
-            spec: { type: pubsub.in-memory, version: v1, metadata: [] }
-            ---
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: { name: plain }
-            spec:
-              type: pubsub.in-memory
-              version: v1
-              metadata:
-              - { name: protectedTopics, value: "vault" }
-            """ + "\n" + more);
+        File.WriteAllText(Path.Combine(resources, "all.yaml"), string.Join("\n---\n",
+            broker.Component("pubsub"), broker.Component("patient"), broker.Component("plain", ("protectedTopics", "vault"))) + "\n" + more);
         File.WriteAllText(Path.Combine(resources, "resiliency.yaml"), """
             apiVersion: dapr.io/v1alpha1
             kind: Resiliency
@@ -66,25 +50,33 @@ internal sealed class Broadcast : IAsyncDisposable
     public SidecarPlan Plan { get; }
     public SidecarHost Host => host ?? throw new InvalidOperationException("The sidecars run in a process of their own.");
 
-    /// <summary>Everything in this process, ready to publish and to receive.</summary>
-    public static Task<Broadcast> StartAsync(params ListeningApp[] apps) => StartAsync("", apps);
+    /// <summary>Everything in this process, ready to publish and to receive; on the in-memory broker.</summary>
+    public static Task<Broadcast> StartAsync(params ListeningApp[] apps) => StartAsync(BrokersUnderTest.InMemory, apps);
 
-    public static async Task<Broadcast> StartAsync(string more, params ListeningApp[] apps)
+    /// <param name="broker">One of <see cref="BrokersUnderTest.Names"/>.</param>
+    public static async Task<Broadcast> StartAsync(string broker, params ListeningApp[] apps) => await StartAsync(await BrokersUnderTest.StartAsync(broker), "", apps);
+
+    /// <param name="broker">Belongs to the result from now on.</param>
+    /// <param name="more">Further YAML documents.</param>
+    public static async Task<Broadcast> StartAsync(IBroker broker, string more, params ListeningApp[] apps)
     {
-        var broadcast = new Broadcast(apps, more);
+        var broadcast = new Broadcast(broker, apps, more);
         foreach (var app in apps) await app.StartAsync();
         await broadcast.UpAsync();
         return broadcast;
     }
 
     /// <summary>The sidecars in a process of their own.</summary>
-    public static async Task<Broadcast> StartProcessAsync(params ListeningApp[] apps)
+    public static async Task<Broadcast> StartProcessAsync(IBroker broker, params ListeningApp[] apps)
     {
-        var broadcast = new Broadcast(apps, "");
+        var broadcast = new Broadcast(broker, apps, "");
         foreach (var app in apps) await app.StartAsync();
         await broadcast.UpProcessAsync();
         return broadcast;
     }
+
+    /// <summary>Events of a component that some app has not finished.</summary>
+    public Task<long> WaitingAsync(string pubsub) => Host.Block<Local.Sidecar.PubSub.PubSubBlock>().WaitingAsync(pubsub);
 
     public async Task UpAsync()
     {
@@ -136,6 +128,7 @@ internal sealed class Broadcast : IAsyncDisposable
         await DownAsync();
         if (process is not null) await KillAsync();
         foreach (var app in apps) await app.DisposeAsync();
+        await broker.DisposeAsync();
         Directory.Delete(folder, recursive: true);
     }
 

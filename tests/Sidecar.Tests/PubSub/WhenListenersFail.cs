@@ -15,11 +15,12 @@ public sealed class WhenListenersFail
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    [Fact]
-    public async Task An_event_that_keeps_failing_ends_in_the_dead_letters_after_its_retries()
+    [Theory]
+    [EveryBroker]
+    public async Task An_event_that_keeps_failing_ends_in_the_dead_letters_after_its_retries(string broker)
     {
         await using var billing = Listener("pubsub", _ => Results.StatusCode(500));
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
 
         await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
@@ -31,24 +32,26 @@ public sealed class WhenListenersFail
         Assert.Equal("order.created", dead.Envelope.GetProperty("topic").GetString());
     }
 
-    [Fact]
-    public async Task A_failure_that_passes_is_only_a_delay()
+    [Theory]
+    [EveryBroker]
+    public async Task A_failure_that_passes_is_only_a_delay(string broker)
     {
         var calls = 0;
         await using var billing = Listener("pubsub", _ => Interlocked.Increment(ref calls) < 3 ? Results.StatusCode(503) : Results.Ok());
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
 
         await Eventually.Async(() => billing.At("/orders").Count == 3, "the third try succeeds");
-        await Eventually.Async(async () => await WaitingAsync(sidecars, "pubsub") == 0, "nothing waits any more");
+        await Eventually.Async(async () => await sidecars.WaitingAsync("pubsub") == 0, "nothing waits any more");
         Assert.Empty(billing.At("/dead"));
     }
 
-    [Fact]
-    public async Task Without_a_retry_policy_the_first_failure_is_a_dead_letter()
+    [Theory]
+    [EveryBroker]
+    public async Task Without_a_retry_policy_the_first_failure_is_a_dead_letter(string broker)
     {
         await using var billing = Listener("plain", _ => Results.StatusCode(500));
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("plain", "order.created", new { id = 1 }, Ct);
 
         await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
@@ -56,13 +59,13 @@ public sealed class WhenListenersFail
     }
 
     [Theory]
-    [InlineData("""{"status":"RETRY"}""", 4)]
-    [InlineData("""{"status":"success"}""", 4)]
-    [InlineData("""{"status":"DROP"}""", 1)]
-    public async Task What_the_body_says_decides_over_dead_letters(string body, int tries)
+    [EveryBroker("""{"status":"RETRY"}""", 4)]
+    [EveryBroker("""{"status":"success"}""", 4)]
+    [EveryBroker("""{"status":"DROP"}""", 1)]
+    public async Task What_the_body_says_decides_over_dead_letters(string broker, string body, int tries)
     {
         await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
 
         await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
@@ -70,41 +73,43 @@ public sealed class WhenListenersFail
     }
 
     [Theory]
-    [InlineData("""{"status":"SUCCESS"}""")]
-    [InlineData("""{"status":""}""")]
-    [InlineData("""{"order":"taken"}""")]
-    [InlineData("[1,2]")]
-    [InlineData("thanks")]
-    [InlineData("")]
-    public async Task Any_other_success_is_a_success(string body)
+    [EveryBroker("""{"status":"SUCCESS"}""")]
+    [EveryBroker("""{"status":""}""")]
+    [EveryBroker("""{"order":"taken"}""")]
+    [EveryBroker("[1,2]")]
+    [EveryBroker("thanks")]
+    [EveryBroker("")]
+    public async Task Any_other_success_is_a_success(string broker, string body)
     {
         await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
 
-        await Eventually.Async(async () => billing.At("/orders").Count == 1 && await WaitingAsync(sidecars, "pubsub") == 0, "the event is done");
+        await Eventually.Async(async () => billing.At("/orders").Count == 1 && await sidecars.WaitingAsync("pubsub") == 0, "the event is done");
         Assert.Empty(billing.At("/dead"));
     }
 
-    [Fact]
-    public async Task Not_found_drops_the_event_like_DROP()
+    [Theory]
+    [EveryBroker]
+    public async Task Not_found_drops_the_event_like_DROP(string broker)
     {
         await using var billing = Listener("pubsub", _ => Results.NotFound());
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { id = 1 }, Ct);
 
         await Eventually.Async(() => billing.At("/dead").Count == 1, "the dead letter arrives");
         Assert.Single(billing.At("/orders"));
     }
 
-    [Fact]
-    public async Task An_expired_event_reaches_nobody_and_its_copy_among_the_dead_letters_is_as_expired()
+    [Theory]
+    [EveryBroker]
+    public async Task An_expired_event_reaches_nobody_and_its_copy_among_the_dead_letters_is_as_expired(string broker)
     {
         await using var billing = Listener("patient", _ => Results.StatusCode(500));
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         await sidecars.Client().PublishEventAsync("patient", "order.created", new { id = 1 }, new Dictionary<string, string> { ["ttlInSeconds"] = "1" }, Ct);
 
-        await Eventually.Async(async () => await WaitingAsync(sidecars, "patient") == 0, "the second is over and nobody waits for the event");
+        await Eventually.Async(async () => await sidecars.WaitingAsync("patient") == 0, "the second is over and nobody waits for the event");
         Assert.Empty(billing.At("/dead"));
     }
 
@@ -122,20 +127,21 @@ public sealed class WhenListenersFail
         Assert.All(billing.At("/orders").Where(arrival => Key(arrival) == "stuck"), arrival => Assert.Equal(0, arrival.Data.GetProperty("i").GetInt32()));
 
         Volatile.Write(ref stuck, false);
-        await Eventually.Async(async () => await WaitingAsync(sidecars, "patient") == 0, "the stuck key goes on");
+        await Eventually.Async(async () => await sidecars.WaitingAsync("patient") == 0, "the stuck key goes on");
         Assert.Equal([0, 1, 2], billing.At("/orders").Where(arrival => Key(arrival) == "stuck").Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Distinct());
     }
 
-    [Fact]
-    public async Task Two_instances_of_an_app_share_its_events()
+    [Theory]
+    [EveryBroker]
+    public async Task Two_instances_of_an_app_share_its_events(string broker)
     {
         await using var one = Listener("pubsub", _ => Results.Ok());
         await using var two = Listener("pubsub", _ => Results.Ok());
-        await using var sidecars = await Broadcast.StartAsync(one, two);
+        await using var sidecars = await Broadcast.StartAsync(broker, one, two);
         var shop = sidecars.Client();
         await Task.WhenAll(Enumerable.Range(0, 200).Select(i => shop.PublishEventAsync("pubsub", "order.created", new { i }, Ct)));
 
-        await Eventually.Async(async () => one.Arrivals.Count + two.Arrivals.Count >= 200 && await WaitingAsync(sidecars, "pubsub") == 0, "all events arrive");
+        await Eventually.Async(async () => one.Arrivals.Count + two.Arrivals.Count >= 200 && await sidecars.WaitingAsync("pubsub") == 0, "all events arrive");
         Assert.Equal(200, one.Arrivals.Concat(two.Arrivals).Select(arrival => arrival.Id).Distinct().Count());
         Assert.Equal(200, one.Arrivals.Count + two.Arrivals.Count);
         Assert.InRange(one.Arrivals.Count, 40, 160);
@@ -170,14 +176,15 @@ public sealed class WhenListenersFail
         Assert.True(one.Arrivals.Count > 50 && two.Arrivals.Count > 50, "both take their share");
     }
 
-    [Fact]
-    public async Task Events_wait_for_an_app_that_is_away_and_then_come_once()
+    [Theory]
+    [EveryBroker]
+    public async Task Events_wait_for_an_app_that_is_away_and_then_come_once(string broker)
     {
         await using var billing = Listener("plain", _ => Results.Ok());
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         var shop = sidecars.Client();
         await shop.PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
-        await Eventually.Async(async () => billing.Arrivals.Count == 1 && await WaitingAsync(sidecars, "plain") == 0, "the app is listening");
+        await Eventually.Async(async () => billing.Arrivals.Count == 1 && await sidecars.WaitingAsync("plain") == 0, "the app is listening");
 
         await billing.DieAsync();
         for (var i = 1; i <= 20; i++) await shop.PublishEventAsync("plain", "order.created", new { i }, Ct);
@@ -188,8 +195,9 @@ public sealed class WhenListenersFail
         Assert.Empty(billing.At("/dead"));
     }
 
-    [Fact]
-    public async Task An_app_whose_probes_fail_gets_nothing_until_it_is_well_again()
+    [Theory]
+    [EveryBroker]
+    public async Task An_app_whose_probes_fail_gets_nothing_until_it_is_well_again(string broker)
     {
         var (well, probes) = (true, 0);
         await using var billing = new ListeningApp("billing", app =>
@@ -204,7 +212,7 @@ public sealed class WhenListenersFail
         {
             HealthCheck = new AppHealthCheck("/livez", TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2), Threshold: 2),
         };
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         Volatile.Write(ref well, false);
         await Eventually.Async(() => !sidecars.Host.Instances[1].Channel.IsHealthy, "the app counts as ill");
         await Eventually.Async(() => !sidecars.Host.Instances[1].Introduced, "it is left alone");
@@ -218,8 +226,9 @@ public sealed class WhenListenersFail
         await Eventually.Async(() => billing.Arrivals.Count == 1, "the event arrives");
     }
 
-    [Fact]
-    public async Task An_event_in_the_hands_of_a_dying_instance_goes_to_the_other()
+    [Theory]
+    [EveryBroker]
+    public async Task An_event_in_the_hands_of_a_dying_instance_goes_to_the_other(string broker)
     {
         var hung = new TaskCompletionSource();
         var hang = 0;
@@ -232,20 +241,21 @@ public sealed class WhenListenersFail
         }).WithTopic(new TopicOptions { PubsubName = "plain", Name = "order.created", DeadLetterTopic = "billing.dead" }));
         await using var one = Instance();
         await using var two = Instance();
-        await using var sidecars = await Broadcast.StartAsync(one, two);
+        await using var sidecars = await Broadcast.StartAsync(broker, one, two);
         await sidecars.Client().PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
         await hung.Task.WaitAsync(TimeSpan.FromSeconds(10), Ct);
 
         var (victim, other) = one.Arrivals.IsEmpty ? (two, one) : (one, two);
         await victim.DieAsync();
-        await Eventually.Async(async () => other.Arrivals.Count == 1 && await WaitingAsync(sidecars, "plain") == 0, "the other instance takes the event");
+        await Eventually.Async(async () => other.Arrivals.Count == 1 && await sidecars.WaitingAsync("plain") == 0, "the other instance takes the event");
     }
 
-    [Fact]
-    public async Task Ordered_faults_deliver_twice_or_fail()
+    [Theory]
+    [EveryBroker]
+    public async Task Ordered_faults_deliver_twice_or_fail(string broker)
     {
         await using var billing = Listener("pubsub", _ => Results.Ok());
-        await using var sidecars = await Broadcast.StartAsync(billing);
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
         Assert.Null(sidecars.Host.Faults.TryAdd(new Fault { Kind = "deliver", Mode = "twice", Topic = "order.created", App = "billing" }, out _));
         await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { i = 0 }, Ct);
         await Eventually.Async(() => billing.At("/orders").Count == 2, "the event comes twice");
@@ -262,8 +272,6 @@ public sealed class WhenListenersFail
         app.MapPost("/orders", (JsonElement data) => answer(data)).WithTopic(new TopicOptions { PubsubName = pubsub, Name = "order.created", DeadLetterTopic = "billing.dead" });
         app.MapPost("/dead", () => Results.Ok()).WithTopic(pubsub, "billing.dead");
     });
-
-    private static async Task<long> WaitingAsync(Broadcast sidecars, string pubsub) => await sidecars.Host.Block<Local.Sidecar.PubSub.PubSubBlock>().WaitingAsync(pubsub);
 
     private static Dictionary<string, string> Keyed(string key) => new() { ["partitionKey"] = key };
 

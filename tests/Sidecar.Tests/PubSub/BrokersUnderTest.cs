@@ -1,0 +1,128 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Reflection;
+using Marketplace.TestKit;
+using Xunit;
+using Xunit.Sdk;
+using Xunit.v3;
+
+namespace Marketplace.Sidecar.Tests.PubSub;
+
+/// <summary>The brokers that the same tests run on. A further one is a name in <see cref="Names"/> and a class that starts it.</summary>
+internal static class BrokersUnderTest
+{
+    public const string InMemory = "in-memory";
+    public const string Redis = "redis";
+
+    public static readonly IReadOnlyList<string> Names = [InMemory, Redis];
+
+    /// <summary>A broker of its own for one test; the test is skipped where it is not installed.</summary>
+    public static async Task<IBroker> StartAsync(string name) => name switch
+    {
+        InMemory => new InMemoryBroker(),
+        Redis => await RedisBroker.StartAsync(),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such broker"),
+    };
+
+    public static string Yaml(string name, string type, IEnumerable<(string Name, string Value)> metadata) => $$"""
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: {{name}} }
+        spec:
+          type: {{type}}
+          version: v1
+          metadata: [{{string.Join(", ", metadata.Select(item => $"{{ name: {item.Name}, value: \"{item.Value}\" }}"))}}]
+        """;
+}
+
+internal interface IBroker : IAsyncDisposable
+{
+    /// <summary>A pub/sub component as YAML. Components with different names share no topics.</summary>
+    string Component(string name, params (string Name, string Value)[] metadata);
+}
+
+/// <summary>Runs a theory once for each broker, whose name is the first argument; the values given here follow.</summary>
+[AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
+public sealed class EveryBrokerAttribute(params object[] values) : DataAttribute
+{
+    public override ValueTask<IReadOnlyCollection<ITheoryDataRow>> GetData(MethodInfo testMethod, DisposalTracker disposalTracker) =>
+        ValueTask.FromResult<IReadOnlyCollection<ITheoryDataRow>>([.. BrokersUnderTest.Names.Select(name => new TheoryDataRow([name, .. values]))]);
+
+    public override bool SupportsDiscoveryEnumeration() => true;
+}
+
+internal sealed class InMemoryBroker : IBroker
+{
+    public string Component(string name, params (string Name, string Value)[] metadata) => BrokersUnderTest.Yaml(name, "pubsub.in-memory", metadata);
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+}
+
+/// <summary>A Redis server in a folder of its own, which writes down every command before it answers. It can be killed and comes back with what it had.</summary>
+internal sealed class RedisBroker : IBroker
+{
+    private readonly string server;
+    private readonly string folder = Directory.CreateTempSubdirectory("broker-redis-").FullName;
+    private readonly List<string> databases = [];
+    private Process? process;
+
+    private RedisBroker(string server) => this.server = server;
+
+    public int Port { get; } = Ports.Free();
+
+    public static async Task<RedisBroker> StartAsync()
+    {
+        var server = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
+            .SelectMany(folder => (string[])[Path.Combine(folder, "redis-server"), Path.Combine(folder, "valkey-server")]).FirstOrDefault(File.Exists);
+        Assert.SkipWhen(server is null, "Neither redis-server nor valkey-server is on PATH.");
+        var broker = new RedisBroker(server!);
+        await broker.UpAsync();
+        return broker;
+    }
+
+    public string Component(string name, params (string Name, string Value)[] metadata)
+    {
+        if (!databases.Contains(name)) databases.Add(name);
+        return BrokersUnderTest.Yaml(name, "pubsub.redis", [("redisHost", $"127.0.0.1:{Port}"), ("redisDB", $"{databases.IndexOf(name)}"), .. metadata]);
+    }
+
+    public async Task UpAsync()
+    {
+        process = Process.Start(new ProcessStartInfo(server, ["--port", $"{Port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", folder])
+        {
+            RedirectStandardOutput = true,
+        })!;
+        process.OutputDataReceived += static (_, _) => { };
+        process.BeginOutputReadLine();
+        await Eventually.Async(async () =>
+        {
+            using var socket = new TcpClient();
+            try
+            {
+                await socket.ConnectAsync(IPAddress.Loopback, Port);
+                return true;
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+        }, "Redis listens");
+    }
+
+    /// <summary>SIGKILL.</summary>
+    public async Task KillAsync()
+    {
+        if (process is null) return;
+        process.Kill();
+        await process.WaitForExitAsync();
+        process.Dispose();
+        process = null;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await KillAsync();
+        Directory.Delete(folder, recursive: true);
+    }
+}
