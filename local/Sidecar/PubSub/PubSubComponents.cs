@@ -42,13 +42,6 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
         if (owned is not null) await owned.DisposeAsync();
     }
 
-    /// <summary>The consumer group of an app: the metadata consumerID with its placeholders filled in, the app id where it is absent.</summary>
-    public static string ConsumerId(Component component, SidecarHost host, string app) => (component.Get("consumerID")?.Trim() is { Length: > 0 } text ? text : app)
-        .Replace("{uuid}", Guid.NewGuid().ToString(), StringComparison.Ordinal)
-        .Replace("{podName}", Environment.MachineName, StringComparison.Ordinal)
-        .Replace("{namespace}", $"{host.Namespace}.{app}", StringComparison.Ordinal)
-        .Replace("{appID}", app, StringComparison.Ordinal);
-
     private Broker BrokerOf(Component component)
     {
         if (brokers.TryGetValue(component.Name, out var broker)) return broker;

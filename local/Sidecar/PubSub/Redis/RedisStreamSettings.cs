@@ -22,7 +22,7 @@ internal sealed record RedisStreamSettings(
 
     public static RedisStreamSettings Of(Component component, SidecarHost host, string app)
     {
-        var group = PubSubComponents.ConsumerId(component, host, app);
+        var group = component.Get("consumerID")?.Trim() ?? app;
         var home = SHA256.HashData(Encoding.UTF8.GetBytes($"{Environment.MachineName}:{Path.GetFullPath(host.Plan.DataFolder)}"));
         var settings = new RedisStreamSettings(
             group,
