@@ -103,6 +103,9 @@ public enum SidecarKind
 
     /// <summary>A process of a real Dapr for each app instance.</summary>
     Daprd,
+
+    /// <summary>None of ours: somebody goes on with <c>dapr run -f</c>, which starts those of a real Dapr.</summary>
+    DaprCli,
 }
 
 public sealed class UsageException(string message) : Exception(message);

@@ -28,7 +28,7 @@ public static class LauncherVerbs
     public static Task<int> InfraAsync(string[] args) => GuardedAsync(args, "infra", "starts PostgreSQL, Redis, the mail catcher and the payment provider double, for those who go on with `dapr run -f .`", async (options, ct) =>
     {
         var view = LaunchView.Create(options.Json);
-        await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, migrate: true, ct);
+        await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, ct);
         var running = system.Describe();
         if (options.Json)
         {
@@ -50,7 +50,7 @@ public static class LauncherVerbs
     public static Task<int> MigrateAsync(string[] args) => GuardedAsync(args, "migrate", "brings every service's database to its newest version and stops again", async (options, ct) =>
     {
         var view = LaunchView.Create(options.Json);
-        await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, migrate: true, ct);
+        await using var system = await LocalSystem.StartDatabasesAsync(SourceTree.Find(), options, view, ct);
         view.Console.MarkupLine("[green]All databases are at their newest version.[/]");
         return 0;
     });

@@ -52,11 +52,15 @@ public sealed class LocalSystem : IAsyncDisposable
 
     /// <summary>Everything: builds, starts, migrates, waits. A failure stops what was already started.</summary>
     public static Task<LocalSystem> StartAsync(SourceTree tree, LaunchOptions options, LaunchView view, CancellationToken ct) =>
-        StartAsync(SystemPlan.Read(tree, options, options.Sidecar == SidecarKind.Daprd ? "redis" : "local"), view, system => system.BringUpAsync(ct));
+        StartAsync(SystemPlan.Read(tree, options, options.Sidecar), view, system => system.BringUpAsync(ct));
 
     /// <summary>Only what the services need from outside, with the databases made and the secrets written.</summary>
-    public static Task<LocalSystem> StartInfrastructureAsync(SourceTree tree, LaunchOptions options, LaunchView view, bool migrate, CancellationToken ct) =>
-        StartAsync(SystemPlan.Read(tree, options, "redis"), view, system => system.BringUpInfrastructureAsync(migrate, ct));
+    public static Task<LocalSystem> StartInfrastructureAsync(SourceTree tree, LaunchOptions options, LaunchView view, CancellationToken ct) =>
+        StartAsync(SystemPlan.Read(tree, options, SidecarKind.DaprCli), view, system => system.BringUpInfrastructureAsync(ct));
+
+    /// <summary>As little as migrating takes.</summary>
+    public static Task<LocalSystem> StartDatabasesAsync(SourceTree tree, LaunchOptions options, LaunchView view, CancellationToken ct) =>
+        StartAsync(SystemPlan.Read(tree, options, SidecarKind.Local), view, system => system.BringUpInfrastructureAsync(ct));
 
     public RunningSystem Describe()
     {
@@ -67,7 +71,7 @@ public sealed class LocalSystem : IAsyncDisposable
             picturesPort == 0 ? "" : $"http://127.0.0.1:{picturesPort}/pictures", Data.Mail, servers.Login is { } login ? $"{login.Host}:{login.Port}" : "", servers.RedisAddress, Data.Secrets,
             [.. parts.Select(part => part.Describe())])
         {
-            Sidecar = options.Sidecar == SidecarKind.Daprd ? "daprd" : "local",
+            Sidecar = sidecars is null ? "none" : plan.Dapr is null ? "local" : "daprd",
             RabbitMqAddress = servers.RabbitMqAddress,
             KafkaBrokers = servers.KafkaBrokers,
         };
@@ -155,7 +159,9 @@ public sealed class LocalSystem : IAsyncDisposable
 
         picturesPort = ports.Take("pictures", 8191);
         pictures = await PictureServer.StartAsync(picturesPort, ct);
-        sidecars = new BuiltInSidecars(Data, keys, ports, servers.Stores, Changed);
+        sidecars = plan.Dapr is { } programs
+            ? new RealSidecars(programs, Data, keys, ports, instances, servers.Stores, Changed)
+            : new BuiltInSidecars(Data, keys, ports, instances, servers.Stores, Changed);
         parts.AddRange([.. sidecars.Parts, .. instances.Select(instance => instance.Part)]);
 
         // Building and starting servers are different work: one wants the processors, the other mostly waits for the disk.
@@ -165,7 +171,7 @@ public sealed class LocalSystem : IAsyncDisposable
         await MigrateAsync(ct);
 
         LookAtPortsAgain();
-        sidecars.Start(ForThisFolder(plan.Set.Folder), instances);
+        await sidecars.StartAsync(ForThisFolder(plan.Set.Folder), ct);
         foreach (var instance in instances)
             StartService(instance, sidecars);
 
@@ -202,15 +208,14 @@ public sealed class LocalSystem : IAsyncDisposable
         ports.Save();
     }
 
-    private async Task BringUpInfrastructureAsync(bool migrate, CancellationToken ct)
+    private async Task BringUpInfrastructureAsync(CancellationToken ct)
     {
         view.Headline("Starting the infrastructure");
         Declare();
-        var built = migrate ? BuildAsync(ct) : Task.CompletedTask;
+        var built = BuildAsync(ct);
         await servers.StartAsync(GatewayPort, ct);
         await built;
-        if (migrate)
-            await MigrateAsync(ct);
+        await MigrateAsync(ct);
         ready = true;
         view.Headline("The infrastructure is up");
         Changed();

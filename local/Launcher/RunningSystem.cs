@@ -23,7 +23,7 @@ public sealed record RunningSystem(
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
     private static readonly JsonSerializerOptions OneLine = new(Json) { WriteIndented = false };
 
-    /// <summary>local or daprd.</summary>
+    /// <summary>local, daprd, or none where only the infrastructure runs.</summary>
     public string Sidecar { get; init; } = "local";
 
     public string RabbitMqAddress { get; init; } = "";
@@ -67,7 +67,7 @@ public sealed record RunningSystem(
     }
 }
 
-/// <param name="Name">The app id, with -2, -3 for further instances; or postgres, redis, rabbitmq, kafka, mail, provider, sidecars.</param>
+/// <param name="Name">The app id, with -2, -3 for further instances; or postgres, redis, rabbitmq, kafka, mail, provider, sidecars; with a real Dapr placement, scheduler and <c>app-daprd</c>.</param>
 public sealed record RunningPart(
     string Name,
     string? AppId,

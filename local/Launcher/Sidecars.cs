@@ -6,6 +6,9 @@ namespace Marketplace.Local.Launcher;
 /// <summary>One process of an app. Its part knows the ports, those of its sidecar too.</summary>
 internal sealed record AppInstance(string Name, LocalService Service, Part Part)
 {
+    /// <summary>The one that has the ports of dapr.yaml; further ones take free ones.</summary>
+    public bool IsFirst => Name == Service.AppId;
+
     public int Port => Part.Port!.Value;
     public int HttpPort => Part.DaprHttpPort!.Value;
     public int GrpcPort => Part.DaprGrpcPort!.Value;
@@ -21,7 +24,7 @@ internal interface ISidecars
     string ControlUrl { get; }
 
     /// <param name="set">The folder of component files.</param>
-    void Start(string set, IReadOnlyList<AppInstance> instances);
+    Task StartAsync(string set, CancellationToken ct);
 
     /// <summary>Whether the instance's sidecar has met its app and knows what it listens to: what is published before may be lost.</summary>
     Task<bool> KnowsAsync(AppInstance instance, CancellationToken ct);
@@ -34,9 +37,11 @@ internal sealed class BuiltInSidecars : ISidecars
 {
     private readonly DataFolder data;
     private readonly KeyRing keys;
+    private readonly IReadOnlyList<AppInstance> instances;
 
-    public BuiltInSidecars(DataFolder data, KeyRing keys, PortBook ports, IReadOnlyList<Part> needs, Action changed)
+    public BuiltInSidecars(DataFolder data, KeyRing keys, PortBook ports, IReadOnlyList<AppInstance> instances, IReadOnlyList<Part> needs, Action changed)
     {
+        this.instances = instances;
         this.data = data;
         this.keys = keys;
         Parts = [new Part("sidecars", "sidecar host", changed) { Port = ports.Take("control", 3590), Needs = needs }];
@@ -45,7 +50,7 @@ internal sealed class BuiltInSidecars : ISidecars
     public IReadOnlyList<Part> Parts { get; }
     public string ControlUrl => $"http://127.0.0.1:{Host.Port!.Value.ToString(CultureInfo.InvariantCulture)}";
 
-    public void Start(string set, IReadOnlyList<AppInstance> instances)
+    public Task StartAsync(string set, CancellationToken ct)
     {
         var apps = instances.Select(instance =>
         {
@@ -60,6 +65,7 @@ internal sealed class BuiltInSidecars : ISidecars
                 Environment = new Dictionary<string, string?> { ["MARKETPLACE_SECRETS"] = data.Secrets, ["APP_API_TOKEN"] = keys.AppToken },
             },
             token => LocalSystem.OkAsync($"{ControlUrl}/livez", token));
+        return Task.CompletedTask;
     }
 
     public Task<bool> KnowsAsync(AppInstance instance, CancellationToken ct) =>

@@ -6,8 +6,11 @@ namespace Marketplace.Local.Launcher;
 /// <summary>What is to run, decided and checked from files alone, before anything is built or started.</summary>
 public sealed class SystemPlan
 {
-    private SystemPlan(SourceTree tree, LaunchOptions options, RunPlan runFile, IReadOnlyList<LocalService> services, ComponentFolder set)
+    private readonly SidecarKind sidecar;
+
+    private SystemPlan(SourceTree tree, LaunchOptions options, SidecarKind sidecar, RunPlan runFile, IReadOnlyList<LocalService> services, ComponentFolder set)
     {
+        this.sidecar = sidecar;
         Tree = tree;
         Options = options;
         RunFile = runFile;
@@ -26,9 +29,12 @@ public sealed class SystemPlan
     public ComponentFolder Set { get; }
     public Needs Needs { get; }
 
+    /// <summary>The programs of a real Dapr, when its sidecars are asked for.</summary>
+    public DaprPrograms? Dapr { get; private init; }
+
     /// <exception cref="ResourceException">A file says something that cannot work; the message names file, line and key.</exception>
     /// <exception cref="UsageException">An option names what does not exist.</exception>
-    public static SystemPlan Read(SourceTree tree, LaunchOptions options, string usualSet)
+    public static SystemPlan Read(SourceTree tree, LaunchOptions options, SidecarKind sidecar)
     {
         var runFile = RunPlan.Read(tree.RunFile);
         var all = runFile.Apps.Select(app => new LocalService(app)).ToList();
@@ -38,8 +44,11 @@ public sealed class SystemPlan
             throw new UsageException($"--with: there is no app {asked} in dapr.yaml{Nearest.Hint(asked, all.Where(service => service.App.OptIn).Select(service => service.AppId))}.");
 
         var services = all.Where(service => options.Only is { } only ? only.Contains(service.AppId) : !service.App.OptIn || options.With.Any(service.IsNamed)).ToList();
-        var set = ComponentFolder.Find(tree, options.Components ?? usualSet);
-        var plan = new SystemPlan(tree, options, runFile, services, set);
+        var set = ComponentFolder.Find(tree, options.Components ?? (sidecar == SidecarKind.Local ? "local" : "redis"));
+        var plan = new SystemPlan(tree, options, sidecar, runFile, services, set)
+        {
+            Dapr = sidecar == SidecarKind.Daprd ? DaprPrograms.Find(services.Select(service => service.App.RuntimePath).FirstOrDefault(path => path is not null)) : null,
+        };
         plan.Check();
         return plan;
     }
@@ -51,8 +60,10 @@ public sealed class SystemPlan
         foreach (var component in Set.Resources.Components)
         {
             ComponentTypes.Check(component);
-            if (Options.Sidecar == SidecarKind.Local && !ComponentTypes.IsServed(component) && !component.IgnoreErrors)
+            if (sidecar == SidecarKind.Local && !ComponentTypes.IsServed(component) && !component.IgnoreErrors)
                 throw Component.NotServed(component);
+            if (sidecar != SidecarKind.Local && component.Type == "pubsub.in-memory")
+                throw component.TypePlace.Error("spec.type", $"component {component.Name} is a pubsub.in-memory, whose events never leave one daprd: no app would hear of another. Take a set with a broker, such as --components redis.");
         }
     }
 

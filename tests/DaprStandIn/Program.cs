@@ -1,0 +1,82 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+
+// Plays daprd, placement, scheduler, or an app beside them, for tests of how they are started: writes down its arguments and environment,
+// answers where the real one would be asked for its health, and notes when it starts, is ready and ends. It does nothing of what Dapr does.
+//   dotnet DaprStandIn.dll <role> [arguments of the real program]        STANDIN_FOLDER: where it writes
+
+var role = args[0];
+var arguments = args[1..];
+var folder = Environment.GetEnvironmentVariable("STANDIN_FOLDER") ?? throw new InvalidOperationException("STANDIN_FOLDER is not set.");
+var who = role switch { "daprd" => $"daprd {Value("--app-id")}", "app" => $"app {Environment.GetEnvironmentVariable("APP_ID")}", _ => role };
+var environment = Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>().ToDictionary(pair => (string)pair.Key, pair => (string?)pair.Value);
+await File.WriteAllTextAsync(Path.Combine(folder, $"{role}-{Environment.ProcessId}.json"), JsonSerializer.Serialize(new { who, arguments, environment, folder = Directory.GetCurrentDirectory() }));
+Note("starts");
+
+if (Environment.GetEnvironmentVariable("STANDIN_CRASH") == who)
+{
+    Console.Error.WriteLine($"{who}: the sky is falling");
+    return 7;
+}
+
+var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+builder.Services.AddRoutingCore();
+builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, Port()));
+var app = builder.Build();
+app.UseRouting();
+var sick = Environment.GetEnvironmentVariable("STANDIN_SICK") == who;
+switch (role)
+{
+    case "daprd":
+        app.MapGet("/v1.0/healthz/outbound", () => sick ? Results.StatusCode(500) : Results.NoContent());
+        app.MapGet("/v1.0/healthz", () => AcceptsAsync(int.Parse(Value("--app-port")!, null)));
+        app.MapGet("/v1.0/metadata", () => Results.Json(new { id = Value("--app-id"), subscriptions = new[] { new { pubsubname = "pubsub", topic = "order.created" } } }));
+        break;
+    case "app":
+        app.MapGet("/readyz", () => sick ? Results.StatusCode(503) : Results.Ok());
+        app.MapGet("/livez", () => sick ? Results.StatusCode(503) : Results.Ok());
+        app.MapGet("/dapr/subscribe", () => Results.Json(new[] { new { pubsubname = "pubsub", topic = "order.created", route = "/events" } }));
+        break;
+    default:
+        app.MapGet("/healthz", () => Results.Ok());
+        break;
+}
+
+await app.StartAsync();
+Note("listens");
+var ended = new TaskCompletionSource();
+using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
+{
+    signal.Cancel = true;
+    ended.TrySetResult();
+});
+await ended.Task;
+Note("ends");
+return 0;
+
+int Port() => int.Parse(role switch
+{
+    "daprd" => Value("--dapr-http-port"),
+    "app" => Environment.GetEnvironmentVariable("APP_PORT"),
+    _ => Value("--healthz-port"),
+} ?? throw new InvalidOperationException($"{role} was told no port: {string.Join(' ', arguments)}"), null);
+
+string? Value(string flag) => Array.IndexOf(arguments, flag) is var at and >= 0 ? arguments[at + 1] : null;
+
+void Note(string what) => File.AppendAllText(Path.Combine(folder, "events.log"), $"{who} {what}\n");
+
+static async Task<IResult> AcceptsAsync(int port)
+{
+    using var socket = new TcpClient();
+    try
+    {
+        await socket.ConnectAsync(IPAddress.Loopback, port);
+        return Results.NoContent();
+    }
+    catch (SocketException)
+    {
+        return Results.StatusCode(500);
+    }
+}
