@@ -144,9 +144,10 @@ internal sealed partial class PostgresStateStore : IStateStore
             await using var connection = await database.OpenConnectionAsync(ct);
             await using var tx = await connection.BeginTransactionAsync(ct);
 
-            // Sidecars of several apps start at once: IF NOT EXISTS alone lets two of them collide in the catalogue.
+            // Sidecars of several apps start at once: IF NOT EXISTS alone lets two of them collide in the catalogue. The lock is that of the
+            // metadata table, which stores with tables of their own share.
             await using var create = new NpgsqlCommand($"""
-                SELECT pg_advisory_xact_lock(hashtext('dapr:{dialect.Table}'));
+                SELECT pg_advisory_xact_lock(hashtext('dapr:{dialect.MetadataTable}'));
                 CREATE TABLE IF NOT EXISTS {dialect.MetadataTable} (key text NOT NULL PRIMARY KEY, value text NOT NULL);
                 {dialect.Create};
                 INSERT INTO {dialect.MetadataTable} (key, value) VALUES ('{dialect.MigrationKey}', '{dialect.MigrationLevel}') ON CONFLICT (key) DO NOTHING
