@@ -21,10 +21,12 @@ public sealed class Basket : Workflow<Order, Sold>
         options.RegisterWorkflow<Wrap>();
         options.RegisterWorkflow<Rounds>();
         options.RegisterWorkflow<Refused>();
+        options.RegisterWorkflow<Patient>();
         options.RegisterActivity<Reserve>();
         options.RegisterActivity<Shaky>();
         options.RegisterActivity<Price>();
         options.RegisterActivity<Ribbon>();
+        options.RegisterActivity<Never>();
     }
 
     public override async Task<Sold> RunAsync(WorkflowContext context, Order order)
@@ -63,6 +65,35 @@ public sealed class Refused : Workflow<string, string>
     public override Task<string> RunAsync(WorkflowContext context, string id) => context.CallActivityAsync<string>(nameof(Shaky), id);
 }
 
+/// <summary>An event that comes in time, one that does not, and a retry that is used up. JavaScript has no words for any of them.</summary>
+public sealed class Patient : Workflow<string, string>
+{
+    public override async Task<string> RunAsync(WorkflowContext context, string id)
+    {
+        var first = await context.WaitForExternalEventAsync<string>("Answer", TimeSpan.FromMinutes(5));
+        string second;
+        try
+        {
+            second = await context.WaitForExternalEventAsync<string>("Answer", TimeSpan.FromMilliseconds(50));
+        }
+        catch (TaskCanceledException)
+        {
+            second = "silence";
+        }
+
+        try
+        {
+            await context.CallActivityAsync<string>(nameof(Never), id, new WorkflowTaskOptions(new WorkflowRetryPolicy(2, TimeSpan.FromMilliseconds(20), 2)));
+        }
+        catch (WorkflowTaskFailedException)
+        {
+            context.SetCustomStatus("nobody does it");
+        }
+
+        return $"{first}, then {second}";
+    }
+}
+
 public sealed class Reserve : WorkflowActivity<string, string>
 {
     public override Task<string> RunAsync(WorkflowActivityContext context, string order) => Task.FromResult($"reserved {order}");
@@ -84,4 +115,9 @@ public sealed class Price : WorkflowActivity<int, int>
 public sealed class Ribbon : WorkflowActivity<string, string>
 {
     public override Task<string> RunAsync(WorkflowActivityContext context, string colour) => Task.FromResult($"{colour} ribbon");
+}
+
+public sealed class Never : WorkflowActivity<string, string>
+{
+    public override Task<string> RunAsync(WorkflowActivityContext context, string id) => throw new InvalidOperationException("never");
 }

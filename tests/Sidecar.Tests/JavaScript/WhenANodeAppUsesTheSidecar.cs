@@ -126,9 +126,9 @@ public sealed class WhenANodeAppUsesTheSidecar(StoresUnderTest stores) : IClassF
               type: lock.redis
               version: v1
               metadata: [{name: redisHost, value: "127.0.0.1:{{redis}}"}, {name: redisPassword, value: secret}]
-            """, new AppUnderTest("node", port)))
+            """, new AppUnderTest("node", port, ApiToken: "let-me-in")))
         {
-            await NodeScript.RunAsync("blocks.mjs", sidecars, 0, ("PROTOCOL", protocol), ("APP_PORT", port), ("LOCKS", "yes"));
+            await NodeScript.RunAsync("blocks.mjs", sidecars, 0, ("PROTOCOL", protocol), ("APP_PORT", port), ("DAPR_API_TOKEN", "let-me-in"));
         }
 
         folder.Delete(recursive: true);
