@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
 using Marketplace.TestKit;
+using StackExchange.Redis;
 using Xunit;
 using Xunit.Sdk;
 using Xunit.v3;
@@ -71,6 +72,9 @@ internal sealed class RedisBroker : IBroker
 
     public int Port { get; } = Ports.Free();
 
+    /// <summary>Metadata of every component.</summary>
+    public IReadOnlyList<(string Name, string Value)> Always { get; set; } = [];
+
     public static async Task<RedisBroker> StartAsync()
     {
         var server = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
@@ -84,8 +88,10 @@ internal sealed class RedisBroker : IBroker
     public string Component(string name, params (string Name, string Value)[] metadata)
     {
         if (!databases.Contains(name)) databases.Add(name);
-        return BrokersUnderTest.Yaml(name, "pubsub.redis", [("redisHost", $"127.0.0.1:{Port}"), ("redisDB", $"{databases.IndexOf(name)}"), .. metadata]);
+        return BrokersUnderTest.Yaml(name, "pubsub.redis", [("redisHost", $"127.0.0.1:{Port}"), ("redisDB", $"{databases.IndexOf(name)}"), .. Always, .. metadata]);
     }
+
+    public Task<ConnectionMultiplexer> ConnectAsync() => ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{Port},allowAdmin=true");
 
     public async Task UpAsync()
     {

@@ -252,6 +252,34 @@ public sealed class WhenListenersFail
 
     [Theory]
     [EveryBroker]
+    public async Task One_of_two_instances_that_dies_under_load_loses_nothing(string broker)
+    {
+        const int Events = 400;
+        var done = new ConcurrentDictionary<int, bool>();
+        ListeningApp Instance() => new("billing", app => app.MapPost("/orders", async (Numbered order, HttpContext http) =>
+        {
+            await Task.Delay(2, http.RequestAborted);
+            done[order.I] = true;
+            return Results.Ok();
+        }).WithTopic(new TopicOptions { PubsubName = "plain", Name = "order.created", DeadLetterTopic = "billing.dead" }));
+        await using var one = Instance();
+        await using var two = Instance();
+        await using var sidecars = await Broadcast.StartAsync(broker, one, two);
+        var shop = sidecars.Client();
+        var publishing = Task.Run(async () =>
+        {
+            for (var i = 0; i < Events; i += 20)
+                await shop.BulkPublishEventAsync("plain", "order.created", Enumerable.Range(i, 20).Select(n => new Numbered("", n)).ToList(), cancellationToken: Ct);
+        }, Ct);
+
+        await Eventually.Async(() => one.Arrivals.Count >= 10 && two.Arrivals.Count >= 10, "both are at work");
+        await one.DieAsync();
+        await publishing;
+        await Eventually.Async(async () => done.Count == Events && await sidecars.WaitingAsync("plain") == 0, "the other one does the rest");
+    }
+
+    [Theory]
+    [EveryBroker]
     public async Task Ordered_faults_deliver_twice_or_fail(string broker)
     {
         await using var billing = Listener("pubsub", _ => Results.Ok());
