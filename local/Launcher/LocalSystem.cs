@@ -272,19 +272,19 @@ public sealed class LocalSystem : IAsyncDisposable
     }
 
     /// <summary>
-    /// A set for a real Dapr names the secrets' usual place, relative to the app. On another data folder a copy of the set that
-    /// names its place does the same.
+    /// A set for a real Dapr names the usual places of secrets and pictures, relative to the app. On another data folder a copy of
+    /// the set that names its places does the same.
     /// </summary>
     private string ForThisFolder(string set)
     {
-        const string Usual = "../../.local/secrets.json";
+        const string Usual = "../../.local/";
         if (Path.GetFullPath(Data.Root) == Path.Combine(plan.Tree.Root, ".local") || !Directory.EnumerateFiles(set).Any(file => File.ReadAllText(file).Contains(Usual, StringComparison.Ordinal)))
             return set;
         var copy = Directory.CreateDirectory(Path.Combine(Data.Root, "components", plan.Set.Name)).FullName;
         foreach (var old in Directory.EnumerateFiles(copy))
             File.Delete(old);
         foreach (var file in Directory.EnumerateFiles(set))
-            File.WriteAllText(Path.Combine(copy, Path.GetFileName(file)), File.ReadAllText(file).Replace(Usual, Data.Secrets, StringComparison.Ordinal));
+            File.WriteAllText(Path.Combine(copy, Path.GetFileName(file)), File.ReadAllText(file).Replace(Usual, $"{Path.GetFullPath(Data.Root)}/", StringComparison.Ordinal));
         return copy;
     }
 
