@@ -1,5 +1,6 @@
 using Marketplace.Hosting;
 using Marketplace.Search.Clients;
+using Marketplace.Search.Engine;
 using Marketplace.Search.Indexing;
 using Marketplace.Search.Querying;
 
@@ -9,14 +10,18 @@ builder.Services.AddValidation();
 builder.Services.AddOptions<SearchOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
 builder.Services.AddNeighbour<CatalogClient>("catalog");
 builder.Services.AddNeighbour<InventoryClient>("inventory");
-builder.Services.AddSingleton<ProductIndex>();
+builder.Services.AddOptions<QueryOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddSearchEngine();
+builder.Services.AddSingleton<IndexFeed>();
 builder.Services.AddSingleton<Rebuild>();
 builder.Services.AddHostedService(services => services.GetRequiredService<Rebuild>());
+builder.Services.AddSingleton<SynonymFile>();
 builder.Services.AddSingleton<ProductSearch>();
+builder.Services.AddSingleton<Suggestions>();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
-await app.Services.GetRequiredService<ProductIndex>().OpenAsync(app.Lifetime.ApplicationStopping);   // refuses a second replica before anything listens
+await app.Services.GetRequiredService<ISearchEngine>().OpenAsync(app.Lifetime.ApplicationStopping);   // refuses a second replica before anything listens
 app.UseMarketplaceDefaults();
 app.MapSearch();
 app.MapIndexEvents();

@@ -5,7 +5,12 @@ using static Marketplace.Search.Tests.SearchFixture;
 
 namespace Marketplace.Search.Tests;
 
-public sealed class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop) : IClassFixture<WhenShoppersSearch.AStockedShop>
+public sealed class WhenShoppersSearchWithLucene(WhenShoppersSearchWithLucene.Shop shop) : WhenShoppersSearch(shop), IClassFixture<WhenShoppersSearchWithLucene.Shop>
+{
+    public sealed class Shop() : AStockedShop(SearchFixture.Lucene);
+}
+
+public abstract class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop)
 {
     private readonly SearchFixture search = shop.Search;
 
@@ -44,8 +49,28 @@ public sealed class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop) : I
     }
 
     [Fact]
-    public async Task The_right_spelling_comes_before_a_near_one() =>
-        Assert.Equal(["Desk lamp", "Damp trap"], (await search.TitlesAsync("q=lamp")).Where(title => title is "Desk lamp" or "Damp trap"));
+    public async Task Of_a_word_that_exists_near_ones_are_not_meant() =>
+        Assert.Equal(["Desk lamp", "Floor lamp"], (await search.TitlesAsync("q=lamp")).Order());
+
+    [Fact]
+    public async Task Unless_nothing_else_fits_which_the_answer_says()
+    {
+        var page = await search.FindAsync("q=damp+lamp");       // no damp lamps; but lamp is near damp
+
+        Assert.Equal("spelling", page.Relaxed?.By);
+        Assert.NotEmpty(page.Items);
+    }
+
+    [Fact]
+    public async Task A_word_nobody_has_is_taken_for_the_nearest_and_the_answer_says_so()
+    {
+        var page = await search.FindAsync("q=cristal+vase");
+
+        Assert.Equal("Crystal vase", page.Items[0].Title);
+        Assert.Equal("crystal", page.Corrections!["cristal"]);
+        Assert.Null(page.Relaxed);
+        Assert.Null((await search.FindAsync("q=crystal+vase")).Corrections);
+    }
 
     [Fact]
     public async Task A_code_is_meant_as_typed()
@@ -57,9 +82,41 @@ public sealed class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop) : I
     [Fact]
     public async Task All_of_two_words_must_fit_but_one_odd_word_of_four_may_not()
     {
-        Assert.Empty(await search.TitlesAsync("q=crystal+telephone"));
+        Assert.Equal(["Crystal vase"], await search.TitlesAsync("q=crystal+vase"));
         Assert.Equal(["Heart holder 85123A"], await search.TitlesAsync("q=heart+holder+85123a+telephone"));
     }
+
+    [Fact]
+    public async Task When_nothing_has_all_words_some_are_let_go_and_the_answer_says_so()
+    {
+        var page = await search.FindAsync("q=crystal+telephone");
+
+        Assert.Equal(["Crystal vase"], page.Items.Select(product => product.Title));
+        Assert.Equal(("words", 1, 2), (page.Relaxed!.By, page.Relaxed.Matched, page.Relaxed.Of));
+        Assert.Equal(["telephone"], page.Relaxed.Ignored);
+        Assert.Null((await search.FindAsync("q=crystal+vase")).Relaxed);
+        Assert.Null((await search.FindAsync("q=telephone")).Relaxed);
+        Assert.Empty((await search.FindAsync("q=crystal+telephone&minPrice=99999999")).Items);      // filters are meant
+    }
+
+    [Fact]
+    public async Task A_relaxed_search_has_pages_too()
+    {
+        var first = await search.FindAsync("q=mug+telephone&limit=5");
+        var second = await search.FindAsync($"q=mug+telephone&limit=100&cursor={first.Next}");
+
+        Assert.Equal((12, 5, 7), (first.Total, first.Items.Count, second.Items.Count));
+        Assert.Equal(12, first.Items.Concat(second.Items).Select(product => product.ProductId).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Little_words_hide_nothing() =>
+        Assert.Equal(["Crystal vase"], (await search.TitlesAsync("q=a+crystal+vase+for+the+of")));
+
+    [Theory]
+    [InlineData("number of mugs", "Mug number 1"), InlineData("cafes chairs", "Café chair"), InlineData("heartholder", "Heart holder 85123A"), InlineData("heart-holder", "Heart holder 85123A"), InlineData("t v stand tvstand", "TV stand")]
+    public async Task Plurals_and_words_typed_as_one_or_two_are_found(string typed, string title) =>
+        Assert.Contains(title, await search.TitlesAsync($"q={Uri.EscapeDataString(typed)}&limit=100"));
 
     [Fact]
     public async Task Category_price_and_stock_narrow_the_results()
@@ -151,9 +208,9 @@ public sealed class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop) : I
     public async Task The_same_title_is_suggested_once() =>
         Assert.Single(await search.SuggestAsync("twin"));
 
-    public sealed class AStockedShop : IAsyncLifetime
+    public abstract class AStockedShop(string engine) : IAsyncLifetime
     {
-        public SearchFixture Search { get; } = new();
+        public SearchFixture Search { get; } = new(engine);
 
         public async ValueTask InitializeAsync()
         {

@@ -5,10 +5,12 @@ using static Marketplace.Search.Tests.SearchFixture;
 
 namespace Marketplace.Search.Tests;
 
+public sealed class WhenTheCatalogueChangesWithLucene() : WhenTheCatalogueChanges(SearchFixture.Lucene);
+
 /// <summary>Every listener: twice is once, out of order ends right, after the end is ignored.</summary>
-public sealed class WhenTheCatalogueChanges : IAsyncLifetime
+public abstract class WhenTheCatalogueChanges(string engine) : IAsyncLifetime
 {
-    private readonly SearchFixture search = new();
+    private readonly SearchFixture search = new(engine);
     private readonly Guid lamp = Guid.CreateVersion7();
 
     public ValueTask InitializeAsync() => search.InitializeAsync();

@@ -12,7 +12,7 @@ namespace Marketplace.Search.Tests;
 
 public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
 {
-    private readonly SearchFixture search = new();
+    private readonly SearchFixture search = new(SearchFixture.Lucene);
 
     public ValueTask InitializeAsync() => search.InitializeAsync();
 

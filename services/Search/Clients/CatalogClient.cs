@@ -5,7 +5,8 @@ namespace Marketplace.Search.Clients;
 public sealed class CatalogClient(HttpClient http)
 {
     public sealed record Product(
-        Guid ProductId, long Revision, Guid SellerId, string SellerName, string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, DateTimeOffset ListedAt);
+        Guid ProductId, long Revision, Guid SellerId, string SellerName, string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, DateTimeOffset ListedAt,
+        IReadOnlyList<string>? CategoryPath = null, IReadOnlyList<ListingAttribute>? Attributes = null);
 
     public sealed record Page(IReadOnlyList<Product> Items, string? Next);
 

@@ -1,12 +1,13 @@
 using Marketplace.Contracts;
 using Marketplace.Hosting;
+using Marketplace.Search.Engine;
 using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace Marketplace.Search.Indexing;
 
 /// <summary>
-/// What the index listens to. No inbox: each product carries the revision and the stock version it was indexed from, and an event that
-/// is not newer changes nothing.
+/// What the index listens to. No inbox: each product carries the revision and the versions it was indexed from, and an event that is not
+/// newer changes nothing; an order that was counted is known by its id. Answered when the change is durable and searches see it.
 /// </summary>
 public static class IndexEvents
 {
@@ -15,27 +16,25 @@ public static class IndexEvents
         routes.MapEvent(ProductUpserted.Topic, OnProductUpsertedAsync);
         routes.MapEvent(ProductDeleted.Topic, OnProductDeletedAsync);
         routes.MapEvent(InventoryUpdated.Topic, OnInventoryUpdatedAsync);
+        routes.MapEvent(OrderConfirmed.Topic, OnOrderConfirmedAsync);
     }
 
-    private static async Task<Ok> OnProductUpsertedAsync(ProductUpserted product, ProductIndex index, CancellationToken ct)
-    {
-        await index.ApplyAsync(
-            new IndexChange.Upsert(new IndexedListing(
-                product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
-                product.Price, product.ImageUrl, product.ListedAt)),
-            ct);
-        return TypedResults.Ok();
-    }
+    private static Task<Ok> OnProductUpsertedAsync(ProductUpserted product, IndexFeed feed, CancellationToken ct) => feed.TakeAsync(
+        product,
+        new IndexChange.Upsert(new IndexedListing(
+            product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
+            product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(attribute => new IndexedAttribute(attribute.Name, attribute.Value)).ToList())),
+        ct);
 
-    private static async Task<Ok> OnProductDeletedAsync(ProductDeleted product, ProductIndex index, CancellationToken ct)
-    {
-        await index.ApplyAsync(new IndexChange.Remove(product.ProductId, product.Revision), ct);
-        return TypedResults.Ok();
-    }
+    private static Task<Ok> OnProductDeletedAsync(ProductDeleted product, IndexFeed feed, CancellationToken ct) =>
+        feed.TakeAsync(product, new IndexChange.Remove(product.ProductId, product.Revision), ct);
 
-    private static async Task<Ok> OnInventoryUpdatedAsync(InventoryUpdated inventory, ProductIndex index, CancellationToken ct)
-    {
-        await index.ApplyAsync(new IndexChange.Stock(inventory.Levels), ct);
-        return TypedResults.Ok();
-    }
+    private static Task<Ok> OnInventoryUpdatedAsync(InventoryUpdated inventory, IndexFeed feed, CancellationToken ct) =>
+        feed.TakeAsync(inventory, new IndexChange.Stock(inventory.Levels), ct);
+
+    private static Task<Ok> OnOrderConfirmedAsync(OrderConfirmed order, IndexFeed feed, TimeProvider time, CancellationToken ct) => feed.TakeAsync(
+        order,
+        new IndexChange.Sale(
+            order.OrderId, order.OccurredAt == default || order.OccurredAt > time.GetUtcNow() ? time.GetUtcNow() : order.OccurredAt, [.. order.Lines.Select(line => (line.ProductId, line.Quantity))]),
+        ct);
 }

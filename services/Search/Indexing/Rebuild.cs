@@ -1,6 +1,7 @@
 using Marketplace.Contracts;
 using Marketplace.Hosting;
 using Marketplace.Search.Clients;
+using Marketplace.Search.Engine;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.Options;
 
@@ -12,10 +13,9 @@ public sealed record RebuildStatus(string State, int Read, int Removed, DateTime
 }
 
 /// <summary>
-/// Reads the whole catalogue and writes every product again, while searches go on and events arrive: a page is older than an event that
-/// came meanwhile, and the revision says so. What the catalogue no longer shows, and no event has touched since, is removed.
+/// Reads the whole catalogue and writes every product again, while searches go on and events arrive (see <see cref="IIndexRebuild"/>).
 /// </summary>
-public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory scopes, IOptions<SearchOptions> options, TimeProvider time, ILogger<Rebuild> log) : BackgroundService
+public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory scopes, IOptions<SearchOptions> options, TimeProvider time, ILogger<Rebuild> log) : BackgroundService
 {
     private static readonly TimeSpan BetweenFillings = TimeSpan.FromSeconds(15);
     private readonly SemaphoreSlim wanted = new(0, 1);
@@ -42,7 +42,7 @@ public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory sco
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var filling = options.Value.RebuildWhenEmpty && index.IsEmpty && TryStart();
+        var filling = options.Value.RebuildWhenEmpty && await engine.NeedsFillingAsync(stoppingToken) && TryStart();
         try
         {
             while (true)
@@ -68,13 +68,13 @@ public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory sco
 
     private async Task RunAsync(CancellationToken ct)
     {
-        var before = index.Listed();
         try
         {
-            var shown = await ReadCatalogueAsync(ct);
-            var removed = await RemoveStaleAsync(before, shown, ct);
+            var index = await engine.BeginRebuildAsync(ct);
+            await ReadCatalogueAsync(index, ct);
+            var removed = await index.CompleteAsync(ct);
             Status = Status with { State = "done", Removed = removed, EndedAt = time.GetUtcNow() };
-            LogDone(shown.Count, removed);
+            LogDone(Status.Read, removed);
         }
         catch (Exception away) when (away is HttpRequestException or TaskCanceledException && !ct.IsCancellationRequested)
         {
@@ -88,48 +88,40 @@ public sealed partial class Rebuild(ProductIndex index, IServiceScopeFactory sco
         }
     }
 
-    private async Task<HashSet<Guid>> ReadCatalogueAsync(CancellationToken ct)
+    /// <summary>The next page is on its way while this one is written.</summary>
+    private async Task ReadCatalogueAsync(IIndexRebuild index, CancellationToken ct)
     {
         await using var scope = scopes.CreateAsyncScope();
         var catalog = scope.ServiceProvider.GetRequiredService<CatalogClient>();
         var inventory = scope.ServiceProvider.GetRequiredService<InventoryClient>();
-        var shown = new HashSet<Guid>();
-        string? cursor = null;
-        do
+        var read = 0;
+        var next = PatientlyAsync(() => catalog.PageAsync(null, ct), ct);
+        while (true)
         {
-            var page = await PatientlyAsync(() => catalog.PageAsync(cursor, ct), ct);
-            await Task.WhenAll(page.Items.Select(product => index.ApplyAsync(
-                new IndexChange.Upsert(
-                    new IndexedListing(
-                        product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
-                        product.Price, product.ImageUrl, product.ListedAt),
-                    Reread: true),
-                ct)));
-            await AskForStockAsync(inventory, page.Items.Select(product => product.ProductId), ct);
-            shown.UnionWith(page.Items.Select(product => product.ProductId));
-            Status = Status with { Read = shown.Count };
-            cursor = page.Next;
+            var page = await next;
+            if (page.Next is { } cursor)
+                next = PatientlyAsync(() => catalog.PageAsync(cursor, ct), ct);
+
+            var unknown = await index.AddAsync(
+                [.. page.Items.Select(product => new IndexedListing(
+                    product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
+                    product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(attribute => new IndexedAttribute(attribute.Name, attribute.Value)).ToList()))],
+                ct);
+            await AskForStockAsync(inventory, unknown, ct);
+            Status = Status with { Read = read += page.Items.Count };
+            if (page.Next is null)
+                return;
         }
-        while (cursor is not null);
-        return shown;
     }
 
     /// <summary>Only what no event ever told: version 0, so that the first event outranks it.</summary>
-    private async Task AskForStockAsync(InventoryClient inventory, IEnumerable<Guid> productIds, CancellationToken ct)
+    private async Task AskForStockAsync(InventoryClient inventory, IReadOnlyList<Guid> unknown, CancellationToken ct)
     {
-        var unknown = productIds.Where(productId => index.StateOf(productId).StockVersion < 0).ToList();
         var levels = new StockLevel[unknown.Count];
         await Parallel.ForAsync(0, unknown.Count, new ParallelOptions { MaxDegreeOfParallelism = 4, CancellationToken = ct }, async (i, one) =>
             levels[i] = new StockLevel(unknown[i], await PatientlyAsync(() => inventory.AvailableAsync(unknown[i], one), one), 0));
         if (levels.Length > 0)
-            await index.ApplyAsync(new IndexChange.Stock(levels), ct);
-    }
-
-    private async Task<int> RemoveStaleAsync(IReadOnlyList<(Guid ProductId, ProductState State)> before, HashSet<Guid> shown, CancellationToken ct)
-    {
-        var stale = before.Where(known => !shown.Contains(known.ProductId) && index.StateOf(known.ProductId).Revision == known.State.Revision).ToList();
-        await Task.WhenAll(stale.Select(known => index.ApplyAsync(new IndexChange.Remove(known.ProductId, known.State.Revision), ct)));
-        return stale.Count;
+            await engine.ApplyAsync([new IndexChange.Stock(levels)], ct);
     }
 
     /// <summary>A system that is starting up needs a moment; half a minute without an answer ends the rebuild.</summary>

@@ -4,6 +4,9 @@ namespace Marketplace.Search.Indexing;
 
 public sealed class SearchOptions
 {
+    /// <summary>Which engine holds the index: <c>lucene</c>, embedded, one replica.</summary>
+    public string Engine { get; set; } = "lucene";
+
     /// <summary>Relative to the app's folder. Without it: <c>search</c> under MARKETPLACE_DATA, else under <c>.local</c> at the repository's root.</summary>
     public string? IndexFolder { get; set; }
 
@@ -12,9 +15,9 @@ public sealed class SearchOptions
 
     /// <summary>Changes written and committed together. Whoever sent one waits for its commit.</summary>
     [Range(1, 10_000)]
-    public int BatchSize { get; set; } = 500;
+    public int BatchSize { get; set; } = 2_000;
 
-    /// <summary>An empty index (a new machine, a deleted folder) is filled from the catalogue without being asked.</summary>
+    /// <summary>An index that was never filled to the end (a new machine, a deleted folder, a kill halfway) is filled from the catalogue without being asked.</summary>
     public bool RebuildWhenEmpty { get; set; } = true;
 
     public string FolderUnder(string contentRoot, string? dataFolder) => Path.GetFullPath(

@@ -1,201 +1,126 @@
+using System.Collections.Concurrent;
 using System.Globalization;
-using Lucene.Net.Index;
-using Lucene.Net.Search;
-using Lucene.Net.Util;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json.Serialization;
 using Marketplace.Hosting;
-using Marketplace.Search.Indexing;
+using Marketplace.Search.Engine;
+using Microsoft.Extensions.Options;
 
 namespace Marketplace.Search.Querying;
 
-public enum Order
+public sealed record Wish(string Words, Filters Filters, Order Order, int Limit, IReadOnlyList<string> Facets, bool Highlight);
+
+/// <param name="Total">All results, whatever the page.</param>
+public sealed record ResultPage(IReadOnlyList<FoundProduct> Items, string? Next, int Total)
 {
-    Relevance,
-    Cheapest,
-    Dearest,
-    Newest,
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<Facet>? Facets { get; init; }
+
+    /// <summary>Present when nothing fitted as it was asked for, and less was made to do.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Relaxed? Relaxed { get; init; }
+
+    /// <summary>Typed words the catalogue does not have, each with the nearest it has.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyDictionary<string, string>? Corrections { get; init; }
 }
 
-public sealed record Wish(string Words, string? Category, long? MinPrice, long? MaxPrice, bool InStock, Order Order, int Limit);
+/// <param name="By"><c>spelling</c>: near words were taken for typed ones that exist; <c>words</c>: not all words fit.</param>
+/// <param name="Matched">So many of the words fit each result at least,</param>
+/// <param name="Of">of so many.</param>
+/// <param name="Ignored">Words nothing in the catalogue stands for.</param>
+public sealed record Relaxed(string By, int Matched, int Of, IReadOnlyList<string> Ignored);
 
-public sealed record ResultPage(IReadOnlyList<FoundProduct> Items, string? Next);
-
-/// <summary>Queries are put together from terms, never parsed from text: whatever a shopper types is words.</summary>
-public sealed class ProductSearch(ProductIndex index)
+/// <summary>A wish becomes what an engine is asked, step by step less of it while nothing fits; and hot answers are kept.</summary>
+public sealed class ProductSearch(ISearchEngine engine, SynonymFile synonyms, IOptions<QueryOptions> options, TimeProvider time)
 {
-    public const int DeepestResult = 1000;
-    private const int MostWords = 12;
-    private const int MostSuggestions = 10;
-
-    private static readonly (string Field, float Weight)[] Weights =
-    [
-        (ProductDocument.Title, 4f), (ProductDocument.Brand, 3f), (ProductDocument.CategoryText, 2f), (ProductDocument.Description, 1f),
-    ];
+    private readonly ConcurrentDictionary<string, Hot> hot = new(StringComparer.Ordinal);
 
     /// <summary>Null when the cursor is not one of this search.</summary>
-    public ResultPage? Find(Wish wish, string? cursor)
+    public async Task<ResultPage?> FindAsync(Wish wish, string? cursor, CancellationToken ct)
     {
-        Query query = QueryOf(wish);
-        var skip = 0;
-        if (!string.IsNullOrEmpty(cursor))
+        var key = KeyOf(wish);
+        Place? from = null;
+        if (!string.IsNullOrEmpty(cursor) && (from = Place.Read(cursor, HashOf(key))) is null)
+            return null;
+        if (options.Value.HotQueries == 0 || from is not null)
+            return await LookAsync(wish, key, from, ct);
+
+        // What the index shows cannot be old: an answer goes with the generation it was made from.
+        var state = (engine.Generation, Synonyms: synonyms.Current, Until: time.GetUtcNow() + options.Value.HotFor);
+        var whole = $"{key}\n{wish.Limit}\n{wish.Highlight}\n{string.Join(',', wish.Facets)}";
+        if (hot.TryGetValue(whole, out var known) && !known.Page.Value.IsFaulted && known.Generation == state.Generation && known.Synonyms == state.Synonyms && known.Until > time.GetUtcNow())
+            return await known.Page.Value.WaitAsync(ct);
+
+        if (hot.Count >= options.Value.HotQueries)
+            hot.Clear();
+        var fresh = new Hot(state.Generation, state.Synonyms, state.Until, new Lazy<Task<ResultPage>>(() => LookAsync(wish, key, null, CancellationToken.None)));
+        hot[whole] = fresh;
+        return await fresh.Page.Value.WaitAsync(ct);
+    }
+
+    private async Task<ResultPage> LookAsync(Wish wish, string key, Place? from, CancellationToken ct)
+    {
+        var words = QueryWords.Of(wish.Words, synonyms.Current);
+        if (words.Count == 0 && !string.IsNullOrWhiteSpace(wish.Words))
+            return new ResultPage([], null, 0);                 // signs without a word: nothing is what fits them
+
+        var needed = QueryWords.MustMatch(words);
+        var of = words.Count(word => !word.Optional);
+        var step = from?.Step ?? new Step(Spelling.NearIfUnknown, needed);
+        while (true)
         {
-            if (!Cursor.TryDecode(cursor, out var parts) || parts is not [var order, var value, var key] || order != wish.Order.ToString()
-                || !long.TryParse(value, CultureInfo.InvariantCulture, out var last))
-                return null;
-
-            if (wish.Order != Order.Relevance)
-                query = After(query, wish.Order, last, key);
-            else if (last is >= 0 and <= DeepestResult)
-                skip = (int)last;
-            else
-                return null;
-        }
-
-        return index.Read(searcher =>
-        {
-            var filter = wish.InStock ? new InStockFilter(index) : null;
-            var wanted = skip + wish.Limit + 1;
-            var top = searcher.Search(query, filter, wanted, SortOf(wish.Order), doDocScores: false, doMaxScore: false);
-            var page = top.ScoreDocs.Skip(skip).Take(wish.Limit).ToList();
-            var items = page.Select(hit => Read(searcher, hit)).ToList();
-            var more = top.ScoreDocs.Length > skip + wish.Limit && (wish.Order != Order.Relevance || skip + wish.Limit < DeepestResult);
-            return new ResultPage(items, more ? NextOf(wish.Order, skip + wish.Limit, (FieldDoc)page[^1], items[^1]) : null);
-        });
-    }
-
-    /// <summary>Titles in which every typed word begins some word; those that begin as typed first.</summary>
-    public IReadOnlyList<string> Suggest(string typed)
-    {
-        var beginnings = ProductText.BeginningsOf(typed, MostWords);
-        if (beginnings.Count == 0)
-            return [];
-
-        var query = new BooleanQuery();
-        foreach (var beginning in beginnings.Distinct(StringComparer.Ordinal))
-            query.Add(new TermQuery(new Term(ProductDocument.Beginnings, beginning)), Occur.MUST);
-
-        var start = typed.Trim();
-        return index.Read(searcher => searcher.Search(new ConstantScoreQuery(query), 200).ScoreDocs
-            .Select(hit => Read(searcher, hit))
-            .OrderByDescending(product => product.Title.StartsWith(start, StringComparison.OrdinalIgnoreCase))
-            .ThenByDescending(product => product.InStock)
-            .ThenBy(product => product.Title.Length)
-            .Select(product => product.Title)
-            .Distinct(StringComparer.OrdinalIgnoreCase)
-            .Take(MostSuggestions)
-            .ToList());
-    }
-
-    private static BooleanQuery QueryOf(Wish wish)
-    {
-        var query = new BooleanQuery { { WordsQuery(wish.Words), Occur.MUST } };
-        if (wish.Category is { } category)
-            query.Add(new ConstantScoreQuery(new TermQuery(new Term(ProductDocument.Category, category))) { Boost = 0 }, Occur.MUST);
-        if (wish.MinPrice is not null || wish.MaxPrice is not null)
-            query.Add(new ConstantScoreQuery(NumericRangeQuery.NewInt64Range(ProductDocument.Price, wish.MinPrice, wish.MaxPrice, true, true)) { Boost = 0 }, Occur.MUST);
-        return query;
-    }
-
-    /// <summary>Up to two words must all be found; of more, three quarters: one odd word does not hide what was meant.</summary>
-    private static Query WordsQuery(string typed)
-    {
-        var words = ProductText.WordsOf(typed, MostWords);
-        if (words.Count == 0)
-            return new TermQuery(new Term(ProductDocument.Kind, ProductDocument.Product)) { Boost = 0 };
-
-        var all = new BooleanQuery { MinimumNumberShouldMatch = words.Count <= 2 ? words.Count : (int)Math.Ceiling(words.Count * 0.75) };
-        foreach (var (word, length) in words)
-            all.Add(WordQuery(word, length), Occur.SHOULD);
-        return all;
-    }
-
-    /// <summary>The best of the fields counts, not their sum; a misspelt match counts less than any right one.</summary>
-    private static DisjunctionMaxQuery WordQuery(string word, int length)
-    {
-        var best = new DisjunctionMaxQuery(0.1f);
-        foreach (var (field, weight) in Weights)
-            best.Add(new TermQuery(new Term(field, word)) { Boost = weight });
-
-        var edits = EditsFor(word, length);
-        if (edits > 0)
-        {
-            foreach (var (field, weight) in Weights[..2])
-                best.Add(Fuzzy(field, word, edits, weight));
-        }
-
-        return best;
-    }
-
-    /// <summary>Codes and sizes are meant as typed; short words have too many neighbours.</summary>
-    private static int EditsFor(string word, int length) =>
-        word.Any(char.IsAsciiDigit) || length <= 2 ? 0 : length <= 5 ? 1 : 2;
-
-    private static FuzzyQuery Fuzzy(string field, string word, int edits, float weight) => new(new Term(field, word), edits, prefixLength: 0, maxExpansions: 50, transpositions: true)
-    {
-        // By closeness only: a rare misspelling must not outrank the word itself.
-        MultiTermRewriteMethod = new MultiTermQuery.TopTermsBoostOnlyBooleanQueryRewrite(50),
-        Boost = weight * 0.1f,
-    };
-
-    private static Sort SortOf(Order order) => order switch
-    {
-        Order.Cheapest => new Sort(new SortField(ProductDocument.Price, SortFieldType.INT64), ByKey),
-        Order.Dearest => new Sort(new SortField(ProductDocument.Price, SortFieldType.INT64, reverse: true), ByKey),
-        Order.Newest => new Sort(new SortField(ProductDocument.ListedAt, SortFieldType.INT64, reverse: true), ByKey),
-        _ => new Sort(SortField.FIELD_SCORE, ByKey),
-    };
-
-    // Ties need an order of their own, or pages overlap.
-    private static SortField ByKey { get; } = new(ProductDocument.Key, SortFieldType.STRING);
-
-    /// <summary>Sorted by a field, the next page starts behind the last value, whatever has been indexed since.</summary>
-    private static BooleanQuery After(Query query, Order order, long last, string key)
-    {
-        var field = order == Order.Newest ? ProductDocument.ListedAt : ProductDocument.Price;
-        var beyond = order == Order.Cheapest
-            ? NumericRangeQuery.NewInt64Range(field, last, null, false, false)
-            : NumericRangeQuery.NewInt64Range(field, null, last, false, false);
-        var behind = new BooleanQuery
-        {
-            { beyond, Occur.SHOULD },
+            var found = await engine.FindAsync(
+                new Ask(words, step.MustMatch, step.Spelling, wish.Filters, wish.Facets, wish.Order, from?.Position, wish.Limit, wish.Highlight), ct);
+            if (found.Total == 0 && from is null && step.Next is { } less && words.Count > 0)
             {
-                new BooleanQuery
-                {
-                    { NumericRangeQuery.NewInt64Range(field, last, last, true, true), Occur.MUST },
-                    { TermRangeQuery.NewStringRange(ProductDocument.Id, key, null, false, false), Occur.MUST },
-                },
-                Occur.SHOULD
-            },
-        };
-        return new BooleanQuery { { query, Occur.MUST }, { new ConstantScoreQuery(behind) { Boost = 0 }, Occur.MUST } };
-    }
-
-    private static string NextOf(Order order, int seen, FieldDoc last, FoundProduct product) => order == Order.Relevance
-        ? Cursor.Encode(order, seen, "")
-        : Cursor.Encode(order, Convert.ToInt64(last.Fields[0], CultureInfo.InvariantCulture), ProductDocument.Text(product.ProductId));
-
-    private FoundProduct Read(IndexSearcher searcher, ScoreDoc hit)
-    {
-        var product = ProductDocument.Read(searcher.Doc(hit.Doc), inStock: false);
-        return product with { InStock = index.StateOf(product.ProductId).InStock };
-    }
-
-    /// <summary>Stock changes far more often than text, so it is looked up, not indexed with the product.</summary>
-    private sealed class InStockFilter(ProductIndex index) : Filter
-    {
-        public override DocIdSet GetDocIdSet(AtomicReaderContext context, IBits acceptDocs) => new Docs(context.AtomicReader, acceptDocs, index);
-
-        private sealed class Docs(AtomicReader segment, IBits acceptDocs, ProductIndex index) : FieldCacheDocIdSet(segment.MaxDoc, acceptDocs)
-        {
-            private readonly SortedDocValues? keys = segment.GetSortedDocValues(ProductDocument.Key);
-            private readonly BytesRef key = new();
-
-            protected override bool MatchDoc(int doc)
-            {
-                if (keys is null)
-                    return false;
-                keys.Get(doc, key);
-                return Guid.TryParseExact(key.Utf8ToString(), "N", out var productId) && index.StateOf(productId).InStock;
+                step = less;
+                continue;
             }
+
+            return new ResultPage(found.Items, found.End is { } end ? Place.Write(HashOf(key), step, end) : null, found.Total)
+            {
+                Facets = wish.Facets.Count > 0 ? found.Facets : null,
+                Corrections = found.Corrections.Count > 0 ? found.Corrections : null,
+                Relaxed = found.Total == 0 ? null
+                    : step.MustMatch < needed ? new Relaxed("words", step.MustMatch, of, found.Unknown)
+                    : step.Spelling == Spelling.Near ? new Relaxed("spelling", step.MustMatch, of, found.Unknown)
+                    : null,
+            };
         }
+    }
+
+    /// <summary>What must stay the same from page to page.</summary>
+    private static string KeyOf(Wish wish)
+    {
+        var key = new StringBuilder();
+        key.Append(CultureInfo.InvariantCulture, $"{wish.Words.Trim().ToLowerInvariant()}\n{wish.Order}\n{wish.Filters.MinPrice}\n{wish.Filters.MaxPrice}\n{wish.Filters.MinRating}\n{wish.Filters.InStock}\n");
+        foreach (var chosen in wish.Filters.Chosen.OrderBy(chosen => chosen.Dimension, StringComparer.Ordinal))
+            key.Append(CultureInfo.InvariantCulture, $"{chosen.Dimension}={string.Join('\u001f', chosen.Values)}\n");
+        return key.ToString();
+    }
+
+    private static string HashOf(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)).AsSpan(0, 8));
+
+    private sealed record Hot(long Generation, Synonyms Synonyms, DateTimeOffset Until, Lazy<Task<ResultPage>> Page);
+
+    /// <summary>How much of what was typed is insisted on.</summary>
+    private sealed record Step(Spelling Spelling, int MustMatch)
+    {
+        public Step? Next => Spelling == Spelling.NearIfUnknown ? this with { Spelling = Spelling.Near } : MustMatch > 1 ? this with { MustMatch = MustMatch - 1 } : null;
+    }
+
+    /// <summary>Where a page ended and in which step, so that the next one goes on there.</summary>
+    private sealed record Place(Step Step, Position Position)
+    {
+        public static string Write(string search, Step step, Position end) => Cursor.Encode(search, (int)step.Spelling, step.MustMatch, end.Key, end.ProductId);
+
+        public static Place? Read(string cursor, string search) =>
+            Cursor.TryDecode(cursor, out var parts) && parts is [var of, var spelling, var must, var key, var product] && of == search
+            && int.TryParse(spelling, CultureInfo.InvariantCulture, out var near) && near is 0 or 1 && int.TryParse(must, CultureInfo.InvariantCulture, out var mustMatch) && mustMatch is >= 0 and <= QueryWords.Most
+            && long.TryParse(key, CultureInfo.InvariantCulture, out var number) && Guid.TryParse(product, out var productId)
+                ? new Place(new Step((Spelling)near, mustMatch), new Position(number, productId))
+                : null;
     }
 }

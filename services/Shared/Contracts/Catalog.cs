@@ -1,6 +1,12 @@
 namespace Marketplace.Contracts;
 
-/// <summary>A listing as shoppers see it, after a create or a change. <see cref="Revision"/> only grows: an older one than seen is ignored.</summary>
+/// <summary>A property of a listing that shoppers may narrow by, in the words they read: colour, red.</summary>
+public sealed record ListingAttribute(string Name, string Value);
+
+/// <summary>
+/// A listing as shoppers see it, after a create or a change. <see cref="Revision"/> only grows: an older one than seen is ignored.
+/// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone.
+/// </summary>
 public sealed record ProductUpserted(
     Guid ProductId,
     long Revision,
@@ -12,7 +18,9 @@ public sealed record ProductUpserted(
     string Category,
     Money Price,
     string? ImageUrl,
-    DateTimeOffset ListedAt) : DomainEvent
+    DateTimeOffset ListedAt,
+    IReadOnlyList<string>? CategoryPath = null,
+    IReadOnlyList<ListingAttribute>? Attributes = null) : DomainEvent
 {
     public const string Topic = "product.upserted";
 }

@@ -1,0 +1,84 @@
+using System.Collections.Concurrent;
+
+namespace Marketplace.Search.Engine.Lucene;
+
+/// <summary>
+/// Numbers for the values results are filtered and counted by, the same in every segment of the index. Values are alike whatever their
+/// case; the label is as it was seen last.
+/// </summary>
+internal sealed class FacetValues
+{
+    private readonly ConcurrentDictionary<(string Dimension, string Value), int> numbers = new();
+    private readonly ConcurrentDictionary<string, int> dimensions = new(StringComparer.Ordinal);
+    private readonly Lock growing = new();
+    private Known[] known = new Known[256];
+    private string[] names = [];
+    private int count;
+
+    public readonly record struct Known(int Dimension, string Value, string Label);
+
+    public int Count => Volatile.Read(ref count);
+
+    public IReadOnlyList<string> Dimensions => Volatile.Read(ref names);
+
+    public Known this[int number] => Volatile.Read(ref known)[number];
+
+    /// <summary>-1 when nothing has it.</summary>
+    public int DimensionOf(string name) => dimensions.GetValueOrDefault(name, -1);
+
+    public int NumberOf(string dimension, string value) => numbers.GetValueOrDefault((dimension, FacetTerm.Alike(value)), -1);
+
+    public int Add(string term)
+    {
+        var (dimension, value, label) = FacetTerm.Read(term);
+        if (numbers.TryGetValue((dimension, value), out var number))
+            return number;
+
+        lock (growing)
+        {
+            if (numbers.TryGetValue((dimension, value), out number))
+                return number;
+
+            if (!dimensions.TryGetValue(dimension, out var which))
+            {
+                which = names.Length;
+                Volatile.Write(ref names, [.. names, dimension]);
+                dimensions[dimension] = which;
+            }
+
+            if (count == known.Length)
+            {
+                var larger = new Known[count * 2];
+                known.CopyTo(larger, 0);
+                Volatile.Write(ref known, larger);
+            }
+
+            number = count;
+            known[number] = new Known(which, value, label);
+            Volatile.Write(ref count, count + 1);
+            numbers[(dimension, value)] = number;
+            return number;
+        }
+    }
+}
+
+/// <summary>A facet's value as it stands in the index: dimension, value to compare by, label to show.</summary>
+internal static class FacetTerm
+{
+    private const char Between = '\u001f';
+    private const int LongestValue = 100;
+
+    public static string Alike(string value) => Cut(value).ToLowerInvariant();
+
+    public static string Of(string dimension, string value, string? label = null) => $"{dimension}{Between}{Alike(value)}{Between}{Cut(label ?? value)}";
+
+    public static (string Dimension, string Value, string Label) Read(string term) => term.Split(Between) is [var dimension, var value, var label]
+        ? (dimension, value, label)
+        : throw new InvalidDataException("A facet in the index has another shape.");
+
+    private static string Cut(string value)
+    {
+        var plain = value.Replace(Between, ' ').Trim();
+        return plain.Length <= LongestValue ? plain : plain[..LongestValue];
+    }
+}

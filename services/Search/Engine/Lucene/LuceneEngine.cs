@@ -1,0 +1,123 @@
+using Lucene.Net.Index;
+using Lucene.Net.Search;
+using Lucene.Net.Util;
+using Marketplace.Search.Indexing;
+using Microsoft.Extensions.Options;
+
+namespace Marketplace.Search.Engine.Lucene;
+
+/// <summary>The embedded engine: a Lucene index in a folder that one process uses at a time. A folder of one's own: see <see cref="SearchOptions"/>.</summary>
+public sealed class LuceneEngine : ISearchEngine
+{
+    private readonly LuceneIndex index;
+    private readonly NearWords near;
+
+    public LuceneEngine(IOptions<SearchOptions> options, IHostEnvironment environment, IConfiguration configuration, TimeProvider time, ILogger<LuceneEngine> log)
+        : this(options.Value, options.Value.FolderUnder(environment.ContentRootPath, configuration["MARKETPLACE_DATA"]), time, log)
+    {
+    }
+
+    public LuceneEngine(SearchOptions options, string folder, TimeProvider time, ILogger log)
+    {
+        index = new LuceneIndex(options, folder, time, log);
+        near = new NearWords(index);
+        this.time = time;
+    }
+
+    private readonly TimeProvider time;
+
+    public long Generation => index.Generation;
+
+    public Task OpenAsync(CancellationToken ct) => index.OpenAsync(ct);
+
+    public Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct) => index.ApplyAsync(changes, ct);
+
+    public ValueTask<Found> FindAsync(Ask ask, CancellationToken ct) => ValueTask.FromResult(index.Read(searcher => Find(searcher, ask, ct)));
+
+    public ValueTask<IReadOnlyList<Completion>> CompleteAsync(string typed, int most, CancellationToken ct) =>
+        ValueTask.FromResult(index.Read(searcher => new TitleCompletion(index, searcher).Complete(typed, most)));
+
+    public ValueTask<bool> NeedsFillingAsync(CancellationToken ct) => ValueTask.FromResult(!index.Filled);
+
+    public Task<IIndexRebuild> BeginRebuildAsync(CancellationToken ct) => Task.FromResult<IIndexRebuild>(new InPlace(index));
+
+    public ValueTask DisposeAsync() => index.DisposeAsync();
+
+    private Found Find(IndexSearcher searcher, Ask ask, CancellationToken ct)
+    {
+        var words = new WordsQuery(searcher, near, ask);
+        var filters = new ProductFilters(ask, index.Values);
+        if (filters.NothingFits && ask.Counted.Count == 0)
+            return new Found([], 0, null, [], words.Corrections, words.Unknown);
+
+        index.Segments.Warm(searcher.IndexReader);              // all values have their numbers before counting begins
+        var ranking = new Ranking(ask.Order, index.Products.Current, SalesWeight.At(time.GetUtcNow()));
+        var after = ask.After is { } position ? NowAt(searcher, words.Query, ranking, ask.Order, position) : (Rank?)null;
+        var results = new ResultCollector(index, ranking, filters, ask.Limit + 1, after, ask.Order == Order.Relevance, ct);
+        searcher.Search(words.Query, results);
+
+        var top = results.Top();
+        var more = top.Count > ask.Limit;
+        var page = more ? top[..ask.Limit] : top;
+        var items = page.ConvertAll(hit => Read(searcher, hit, ranking.Columns, ask.Highlight ? words.Matching : null));
+        return new Found(
+            items, results.Total, more ? new Position(page[^1].Rank.Key, items[^1].ProductId) : null, filters.Facets(results.Counts), words.Corrections, words.Unknown);
+    }
+
+    /// <summary>
+    /// By relevance a page ended at a product, not at a number: all numbers move a little with every listing that comes or goes. So the
+    /// next page begins behind where that product stands now, and behind the old number only when it is gone.
+    /// </summary>
+    private Rank NowAt(IndexSearcher searcher, Query query, Ranking ranking, Order order, Position position)
+    {
+        var then = new Rank(position.Key, Products.KeyOf(position.ProductId));
+        if (order != Order.Relevance)
+            return then;
+
+        var one = new BooleanQuery { { query, Occur.MUST }, { new TermQuery(new Term(ProductDocument.Id, position.ProductId.ToString("N"))) { Boost = 0 }, Occur.MUST } };
+        var found = new ResultCollector(index, ranking, ProductFilters.None, 1, null, scored: true, CancellationToken.None);
+        searcher.Search(one, found);
+        return found.Top() is [var now] ? now.Rank : then;
+    }
+
+    private static FoundProduct Read(IndexSearcher searcher, RankedDocument hit, Products.Columns signals, IReadOnlySet<string>? highlighted)
+    {
+        var leaves = searcher.IndexReader.Leaves;
+        var leaf = leaves[ReaderUtil.SubIndex(hit.Document, leaves)];
+        var bytes = new BytesRef();
+        leaf.AtomicReader.GetBinaryDocValues(ProductDocument.Result).Get(hit.Document - leaf.DocBase, bytes);
+        var product = ProductDocument.Read(bytes) with
+        {
+            InStock = signals.Available[hit.Slot] > 0,
+            Rating = signals.Ratings[hit.Slot] > 0 ? Math.Round(signals.Rating[hit.Slot], 2) : null,
+            Ratings = signals.Ratings[hit.Slot],
+        };
+        if (highlighted is null)
+            return product;
+
+        leaf.AtomicReader.GetBinaryDocValues(ProductDocument.Text).Get(hit.Document - leaf.DocBase, bytes);
+        return product with { Highlight = Highlighting.Of(product.Title, bytes.Utf8ToString(), highlighted) };
+    }
+
+    /// <summary>Writes over what is there: a page of the catalogue is older than an event that came meanwhile, and the revision says so.</summary>
+    private sealed class InPlace(LuceneIndex index) : IIndexRebuild
+    {
+        private readonly List<(Guid ProductId, long Revision)> before = [.. index.Products.All.Where(product => product.State.Listed).Select(product => (product.Id, product.State.Revision))];
+        private readonly HashSet<Guid> shown = [];
+
+        public async Task<IReadOnlyList<Guid>> AddAsync(IReadOnlyList<IndexedListing> listings, CancellationToken ct)
+        {
+            await index.ApplyAsync([.. listings.Select(listing => new IndexChange.Upsert(listing, Reread: true))], ct);
+            shown.UnionWith(listings.Select(listing => listing.ProductId));
+            return [.. listings.Select(listing => listing.ProductId).Where(productId => index.Products.StateOf(productId).StockVersion < 0)];
+        }
+
+        public async Task<int> CompleteAsync(CancellationToken ct)
+        {
+            var stale = before.Where(known => !shown.Contains(known.ProductId) && index.Products.StateOf(known.ProductId).Revision == known.Revision).ToList();
+            await index.ApplyAsync([.. stale.Select(known => new IndexChange.Remove(known.ProductId, known.Revision))], ct);
+            await index.FilledAsync(ct);
+            return stale.Count;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using Lucene.Net.Index;
+using Lucene.Net.Util;
+
+namespace Marketplace.Search.Engine.Lucene;
+
+/// <summary>
+/// What a search looks at for every product it meets, as arrays by document of one segment. A segment never changes, so they are made
+/// once: when it is written or merged, before a search sees it.
+/// </summary>
+internal sealed class SegmentColumns
+{
+    private SegmentColumns(int size)
+    {
+        (Slot, Price, ListedAt, FacetStart) = (new int[size], new long[size], new long[size], new int[size + 1]);
+        Facet = [];
+    }
+
+    /// <summary>-1 for what is not a product.</summary>
+    public int[] Slot { get; }
+
+    public long[] Price { get; }
+
+    public long[] ListedAt { get; }
+
+    /// <summary>The facet values of a document are <see cref="Facet"/> from here to the next document's start.</summary>
+    public int[] FacetStart { get; }
+
+    public int[] Facet { get; private set; }
+
+    public static SegmentColumns Of(AtomicReader segment, Products products, FacetValues values)
+    {
+        var columns = new SegmentColumns(segment.MaxDoc);
+        var keys = segment.GetBinaryDocValues(ProductDocument.Key);
+        var kinds = segment.GetNumericDocValues(ProductDocument.KindNumber);
+        var prices = segment.GetNumericDocValues(ProductDocument.Price);
+        var ages = segment.GetNumericDocValues(ProductDocument.ListedAt);
+        var facets = segment.GetSortedSetDocValues(ProductDocument.FacetTerms);
+        var numbers = facets is null ? [] : NumbersOf(facets, values);
+        var all = new List<int>(segment.MaxDoc * 4);
+        var key = new BytesRef();
+        for (var document = 0; document < segment.MaxDoc; document++)
+        {
+            columns.FacetStart[document] = all.Count;
+            columns.Slot[document] = -1;
+            if (keys is null || kinds is null || kinds.Get(document) != ProductDocument.ProductKind)
+                continue;
+
+            keys.Get(document, key);
+            columns.Slot[document] = products.Of(ProductDocument.IdFrom(key)).Slot;
+            columns.Price[document] = prices.Get(document);
+            columns.ListedAt[document] = ages.Get(document);
+            if (facets is null)
+                continue;
+
+            facets.SetDocument(document);
+            for (long ord; (ord = facets.NextOrd()) != SortedSetDocValues.NO_MORE_ORDS;)
+            {
+                var number = numbers[ord];
+                if (all.IndexOf(number, columns.FacetStart[document]) < 0)
+                    all.Add(number);
+            }
+        }
+
+        columns.FacetStart[segment.MaxDoc] = all.Count;
+        columns.Facet = [.. all];
+        return columns;
+    }
+
+    private static int[] NumbersOf(SortedSetDocValues facets, FacetValues values)
+    {
+        var numbers = new int[facets.ValueCount];
+        var term = new BytesRef();
+        for (var ord = 0; ord < numbers.Length; ord++)
+        {
+            facets.LookupOrd(ord, term);
+            numbers[ord] = values.Add(term.Utf8ToString());
+        }
+
+        return numbers;
+    }
+}
+
+/// <summary>The columns of the segments in use; those of a merged-away segment go with it.</summary>
+internal sealed class SegmentCache(Products products, FacetValues values)
+{
+    private readonly ConditionalWeakTable<object, SegmentColumns> columns = [];
+
+    public SegmentColumns Of(AtomicReader segment) => columns.GetValue(segment.CoreCacheKey, _ => SegmentColumns.Of(segment, products, values));
+
+    public void Warm(IndexReader reader)
+    {
+        foreach (var leaf in reader.Leaves)
+            Of(leaf.AtomicReader);
+    }
+}

@@ -1,0 +1,111 @@
+using Lucene.Net.Analysis;
+using Lucene.Net.Analysis.Core;
+using Lucene.Net.Analysis.En;
+using Lucene.Net.Analysis.Miscellaneous;
+using Lucene.Net.Analysis.Standard;
+using Lucene.Net.Analysis.TokenAttributes;
+using Lucene.Net.Util;
+
+namespace Marketplace.Search.Engine;
+
+/// <summary>A word as it stands in the index, and where it stands in the text it came from.</summary>
+public readonly record struct TextWord(string Term, int Start, int End)
+{
+    public int Length => End - Start;
+}
+
+/// <summary>How text becomes words, the same for products and for what shoppers type, and for every engine.</summary>
+public static class ProductText
+{
+    internal const LuceneVersion Version = LuceneVersion.LUCENE_48;
+    internal const char AtStart = '^';
+    private const int LongestPrefix = 20;
+
+    /// <summary>Lower case, no accents, no plurals and other endings that a dictionary knows to be endings.</summary>
+    internal static readonly Analyzer Words = Analyzer.NewAnonymous((_, reader) =>
+    {
+        var tokens = new StandardTokenizer(Version, reader);
+        TokenStream stream = new EnglishPossessiveFilter(Version, tokens);
+        stream = new LowerCaseFilter(Version, stream);
+        stream = new ASCIIFoldingFilter(stream);
+        return new TokenStreamComponents(tokens, new KStemFilter(stream));
+    });
+
+    /// <summary>Every beginning of every word, so that a completion is one look-up per typed word and no scan over terms; those of the first word a second time, marked.</summary>
+    internal static readonly Analyzer Beginnings = Analyzer.NewAnonymous((_, reader) =>
+    {
+        var tokens = new StandardTokenizer(Version, reader);
+        return new TokenStreamComponents(tokens, new BeginningsFilter(new ASCIIFoldingFilter(new LowerCaseFilter(Version, tokens))));
+    });
+
+    private static readonly Analyzer Typed = Analyzer.NewAnonymous((_, reader) =>
+    {
+        var tokens = new StandardTokenizer(Version, reader);
+        return new TokenStreamComponents(tokens, new ASCIIFoldingFilter(new LowerCaseFilter(Version, tokens)));
+    });
+
+    public static IReadOnlyList<TextWord> WordsOf(string text, int most = int.MaxValue) => Read(Words, text, most);
+
+    /// <summary>What was typed as beginnings of words, none longer than those in the index.</summary>
+    public static IReadOnlyList<string> BeginningsOf(string text, int most) =>
+        [.. Read(Typed, text, most).Select(word => word.Term.Length <= LongestPrefix ? word.Term : word.Term[..LongestPrefix])];
+
+    private static List<TextWord> Read(Analyzer analyzer, string text, int most)
+    {
+        var words = new List<TextWord>();
+        using var stream = analyzer.GetTokenStream("", text);
+        var term = stream.AddAttribute<ICharTermAttribute>();
+        var offset = stream.AddAttribute<IOffsetAttribute>();
+        stream.Reset();
+        while (words.Count < most && stream.IncrementToken())
+            words.Add(new TextWord(term.ToString()!, offset.StartOffset, offset.EndOffset));
+        return words;
+    }
+
+    private sealed class BeginningsFilter : TokenFilter
+    {
+        private readonly ICharTermAttribute term;
+        private readonly char[] word = new char[LongestPrefix];
+        private int length;
+        private int emitted;
+        private int number = -1;
+        private bool marked;
+
+        public BeginningsFilter(TokenStream input)
+            : base(input) => term = AddAttribute<ICharTermAttribute>();
+
+        public override bool IncrementToken()
+        {
+            if (emitted == length)
+            {
+                if (number == 0 && !marked)
+                {
+                    marked = true;
+                }
+                else
+                {
+                    if (!m_input.IncrementToken())
+                        return false;
+                    length = Math.Min(term.Length, LongestPrefix);
+                    term.Buffer.AsSpan(0, length).CopyTo(word);
+                    (number, marked) = (number + 1, false);
+                }
+
+                emitted = 0;
+            }
+
+            emitted++;
+            term.SetEmpty();
+            if (marked)
+                term.Append(AtStart);
+            term.Append(word, 0, emitted);
+            return true;
+        }
+
+        public override void Reset()
+        {
+            base.Reset();
+            (length, emitted, number, marked) = (0, 0, -1, false);
+        }
+    }
+}
