@@ -21,6 +21,12 @@ public interface IStateStore : IAsyncDisposable
     /// <summary>Applies writes and deletes in order, all or nothing (Redis keeps its own rule: an ETag that fails does not undo the others).</summary>
     ValueTask<StateResult> TransactAsync(IReadOnlyList<StateWrite> writes, CancellationToken ct);
 
+    /// <summary>
+    /// Whether a failure means that these writes will never be taken, however often they are tried: a value or key that the store cannot hold.
+    /// False for a store that is away, full or busy.
+    /// </summary>
+    bool IsRefusal(Exception failure) => false;
+
     /// <summary>Keys that start with the prefix, in ordinal order where the store can.</summary>
     IAsyncEnumerable<string> ListKeysAsync(string prefix, CancellationToken ct);
 }

@@ -237,6 +237,9 @@ internal sealed partial class PostgresStateStore : IStateStore
         return StateResult.Done;
     }
 
+    /// <summary>Classes of SQLSTATE that speak of the data: malformed, against a constraint, beyond a limit such as the longest key of an index.</summary>
+    public bool IsRefusal(Exception failure) => failure is PostgresException { SqlState: { Length: 5 } state } && state[..2] is "22" or "23" or "54";
+
     public async IAsyncEnumerable<string> ListKeysAsync(string prefix, [EnumeratorCancellation] CancellationToken ct)
     {
         await using var command = database.CreateCommand(list);

@@ -142,6 +142,10 @@ internal sealed class RedisStateStore(ConnectionMultiplexer connection, int data
         return failed == 0 ? StateResult.Done : StateResult.Mismatch;
     }
 
+    /// <summary>OOM, LOADING, READONLY, MISCONF and their like pass; a value of another type under the key, or one too long, does not.</summary>
+    public bool IsRefusal(Exception failure) =>
+        failure is RedisServerException { Message: var message } && (message.StartsWith("ERR ", StringComparison.Ordinal) || message.StartsWith("WRONGTYPE", StringComparison.Ordinal));
+
     public async IAsyncEnumerable<string> ListKeysAsync(string prefix, [EnumeratorCancellation] CancellationToken ct)
     {
         var pattern = prefix.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("*", "\\*", StringComparison.Ordinal)

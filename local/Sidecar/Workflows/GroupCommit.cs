@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Marketplace.Local.Sidecar.State;
 
@@ -5,8 +6,9 @@ namespace Marketplace.Local.Sidecar.Workflows;
 
 /// <summary>
 /// Writes of many instances in one transaction of the store. While one transaction is under way the next one gathers, so the load itself
-/// makes the batches and a lone write waits for nobody. Writes are applied in the order they were given; each is tried until it succeeds,
-/// since whoever gave it cannot take the turn back.
+/// makes the batches and a lone write waits for nobody. Writes are applied in the order they were given; while the store is away they are
+/// tried until it is back, since whoever gave them cannot take the turn back. What the store will never take is found by halving the
+/// transaction and told to its giver; the others go on.
 /// </summary>
 internal sealed partial class GroupCommit : IAsyncDisposable
 {
@@ -17,7 +19,8 @@ internal sealed partial class GroupCommit : IAsyncDisposable
     private readonly TimeProvider time;
     private readonly ILogger log;
     private readonly CancellationTokenSource stop = new();
-    private readonly Channel<(StateWrite[] Writes, Action Committed)> writes = Channel.CreateUnbounded<(StateWrite[], Action)>(new() { SingleReader = true });
+    private readonly Channel<Gift> writes = Channel.CreateUnbounded<Gift>(new() { SingleReader = true });
+    private readonly ConditionalWeakTable<object, string> broken = [];
     private readonly Channel<(string[] Keys, TaskCompletionSource<StateEntry?[]> Found)> reads =
         Channel.CreateUnbounded<(string[], TaskCompletionSource<StateEntry?[]>)>(new() { SingleReader = true });
 
@@ -37,15 +40,19 @@ internal sealed partial class GroupCommit : IAsyncDisposable
         reading = Task.Run(() => ReadLoopAsync(stop.Token));
     }
 
-    /// <summary>Calls back once the writes are durable, in the order of the writes.</summary>
-    public void Write(StateWrite[] changes, Action committed) => writes.Writer.TryWrite((changes, committed));
+    /// <summary>Calls back once the writes are durable or refused for good, in the order of the writes.</summary>
+    /// <param name="chain">Writes of one chain build on each other: when one is refused, so are those behind it.</param>
+    public void Write(StateWrite[] changes, object chain, Action committed, Action<string> refused) => writes.Writer.TryWrite(new Gift(changes, chain, committed, refused));
 
+    /// <exception cref="Grpc.Core.RpcException">The store will never take them.</exception>
     public Task WriteAsync(StateWrite[] changes, CancellationToken ct)
     {
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Write(changes, done.SetResult);
+        Write(changes, done, done.SetResult, why => done.SetException(Refusal(why)));
         return done.Task.WaitAsync(ct);
     }
+
+    public static Grpc.Core.RpcException Refusal(string why) => new(new Grpc.Core.Status(Grpc.Core.StatusCode.Internal, $"the actor state store refused the workflow's state: {why}"));
 
     /// <summary>Reads of concurrent callers share a round trip too.</summary>
     public Task<StateEntry?[]> ReadAsync(string[] keys, CancellationToken ct)
@@ -66,26 +73,14 @@ internal sealed partial class GroupCommit : IAsyncDisposable
 
     private async Task WriteLoopAsync(CancellationToken ct)
     {
-        var batch = new List<StateWrite>();
-        var places = new Dictionary<string, int>();
+        var gifts = new List<Gift>();
         while (await writes.Reader.WaitToReadAsync(ct))
         {
-            batch.Clear();
-            places.Clear();
-            var committed = new List<Action>();
-            while (committed.Count < LargestBatch && writes.Reader.TryRead(out var next))
-            {
-                committed.Add(next.Committed);
-                foreach (var write in next.Writes)
-                {
-                    // One statement of the store may not touch a key twice; the later write is the truth.
-                    if (places.TryAdd(write.Key, batch.Count)) batch.Add(write);
-                    else batch[places[write.Key]] = write;
-                }
-            }
-
-            await CommitAsync(batch, ct);
-            told.Writer.TryWrite(committed);
+            gifts.Clear();
+            while (gifts.Count < LargestBatch && writes.Reader.TryRead(out var next)) gifts.Add(next);
+            var outcomes = new List<Action>(gifts.Count);
+            await CommitAsync(gifts, outcomes, ct);
+            told.Writer.TryWrite(outcomes);
         }
     }
 
@@ -109,15 +104,74 @@ internal sealed partial class GroupCommit : IAsyncDisposable
         }
     }
 
-    private async Task CommitAsync(List<StateWrite> batch, CancellationToken ct)
+    /// <summary>Applies the gifts in their order and adds what to call for each.</summary>
+    private async Task CommitAsync(List<Gift> gifts, List<Action> outcomes, CancellationToken ct)
     {
+        foreach (var gift in gifts)
+        {
+            if (!broken.TryGetValue(gift.Chain, out _)) continue;
+            await CommitUnbrokenAsync(gifts, outcomes, ct);
+            return;
+        }
+
+        if (await TryAsync(gifts, ct) is not { } why)
+        {
+            foreach (var gift in gifts) outcomes.Add(gift.Committed);
+        }
+        else if (gifts is [var culprit])
+        {
+            broken.AddOrUpdate(culprit.Chain, why);
+            outcomes.Add(() => culprit.Refused(why));
+        }
+        else
+        {
+            await CommitAsync(gifts[..(gifts.Count / 2)], outcomes, ct);
+            await CommitAsync(gifts[(gifts.Count / 2)..], outcomes, ct);
+        }
+    }
+
+    /// <summary>What builds on something refused is refused in its place, between what goes on before and behind it.</summary>
+    private async Task CommitUnbrokenAsync(List<Gift> gifts, List<Action> outcomes, CancellationToken ct)
+    {
+        var sound = new List<Gift>();
+        foreach (var gift in gifts)
+        {
+            if (!broken.TryGetValue(gift.Chain, out var why))
+            {
+                sound.Add(gift);
+                continue;
+            }
+
+            if (sound.Count > 0) await CommitAsync(sound, outcomes, ct);
+            sound = [];
+            outcomes.Add(() => gift.Refused(why));
+        }
+
+        if (sound.Count > 0) await CommitAsync(sound, outcomes, ct);
+    }
+
+    /// <summary>One transaction, tried until the store answers; null when it is done, else why it never will be.</summary>
+    private async Task<string?> TryAsync(List<Gift> gifts, CancellationToken ct)
+    {
+        var batch = new List<StateWrite>();
+        var places = new Dictionary<string, int>();
+        foreach (var write in gifts.SelectMany(gift => gift.Writes))
+        {
+            // One statement of the store may not touch a key twice; the later write is the truth.
+            if (places.TryAdd(write.Key, batch.Count)) batch.Add(write);
+            else batch[places[write.Key]] = write;
+        }
+
         for (var pause = TimeSpan.FromMilliseconds(50); ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             try
             {
                 var result = await store.TransactAsync(batch, ct);
-                if (result.Ok) return;
-                LogRefused(batch.Count, result.Message);
+                return result.Ok ? null : result.Message ?? $"{result.Verdict}";
+            }
+            catch (Exception e) when (store.IsRefusal(e))
+            {
+                return e.Message;
             }
             catch (Exception e) when (!ct.IsCancellationRequested)
             {
@@ -164,9 +218,8 @@ internal sealed partial class GroupCommit : IAsyncDisposable
     [LoggerMessage(LogLevel.Critical, "The effects of a committed workflow record could not be carried out; that workflow stands still until the host restarts")]
     private partial void LogEffectFailed(Exception exception);
 
-    [LoggerMessage(LogLevel.Error, "The actor state store refused {Count} workflow records, trying again: {Reason}")]
-    private partial void LogRefused(int count, string? reason);
-
     [LoggerMessage(LogLevel.Error, "Writing {Count} workflow records to the actor state store failed, trying again")]
     private partial void LogWriteFailed(Exception exception, int count);
+
+    private readonly record struct Gift(StateWrite[] Writes, object Chain, Action Committed, Action<string> Refused);
 }

@@ -33,6 +33,10 @@ internal sealed class LiveInstance
     private bool settled;
     private bool gone;
 
+    // Writes build on each other; after one was refused a new chain begins.
+    private object chain = new();
+    private bool failing;
+
     /// <param name="leftovers">Log entries of an earlier, finished execution under this id, which the first write replaces.</param>
     public LiveInstance(WorkflowEngine engine, string id, int leftovers = 0)
     {
@@ -52,6 +56,9 @@ internal sealed class LiveInstance
     }
 
     public string Id { get; }
+
+    /// <summary>Why the store would not take the state of this instance, which nothing else is left of.</summary>
+    public string? Lost { get; private set; }
 
     public OrchestrationStatus Status
     {
@@ -283,7 +290,7 @@ internal sealed class LiveInstance
             engine.Retain(Id, completed.WorkflowStatus, writes);
         }
 
-        engine.Commits.Write([.. writes], () => OnCommitted(entry, retired));
+        Write(writes, () => OnCommitted(entry, retired));
     }
 
     private static bool HasAftermath(HistoryEvent e) => e.EventTypeCase is EventType.TaskScheduled or EventType.ChildWorkflowInstanceCreated
@@ -304,7 +311,7 @@ internal sealed class LiveInstance
         nextEntry = 0;
         List<StateWrite> writes = [];
         Append(entry, writes);
-        engine.Commits.Write([.. writes], () =>
+        Write(writes, () =>
         {
             lock (gate)
             {
@@ -339,7 +346,7 @@ internal sealed class LiveInstance
         var stored = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         List<StateWrite> writes = [];
         Append(entry, writes);
-        engine.Commits.Write([.. writes], () =>
+        Write(writes, () =>
         {
             lock (gate)
             {
@@ -348,7 +355,7 @@ internal sealed class LiveInstance
             }
 
             stored.SetResult();
-        });
+        }, why => stored.SetException(GroupCommit.Refusal(why)));
         return stored.Task;
     }
 
@@ -373,7 +380,7 @@ internal sealed class LiveInstance
         committing = true;
         List<StateWrite> writes = [];
         Append(entry, writes);
-        engine.Commits.Write([.. writes], () => OnCommitted(entry, retired: false));
+        Write(writes, () => OnCommitted(entry, retired: false));
     }
 
     private void Append(LogEntry entry, List<StateWrite> writes)
@@ -393,6 +400,73 @@ internal sealed class LiveInstance
         var index = writes.FindIndex(write => write.Key == engine.Keys.Active(Id));
         if (index >= 0) writes.RemoveAt(index);
         else writes.Add(new StateWrite(engine.Keys.Active(Id), Delete: true));
+    }
+
+    private void Write(List<StateWrite> writes, Action committed, Action<string>? refused = null)
+    {
+        var own = chain;
+        engine.Commits.Write([.. writes], own, committed, why =>
+        {
+            OnRefused(own, why);
+            refused?.Invoke(why);
+        });
+    }
+
+    /// <summary>
+    /// The store will never take what this instance came to: it goes back to what is stored and ends there as failed. Where nothing is stored,
+    /// or not even that is taken, it is gone, and whoever waits for it is told.
+    /// </summary>
+    private void OnRefused(object refused, string why)
+    {
+        InstanceState? told = null;
+        lock (gate)
+        {
+            // Those behind the first refused one are refused too and mean nothing more.
+            if (refused != chain || gone) return;
+            chain = new object();
+            engine.LogStateRefused(Id, why);
+
+            if (turn is not null) engine.Dispatcher.Withdraw(turn);
+            turn = null;
+            foreach (var order in activities.Values)
+                engine.Dispatcher.Withdraw(order);
+            activities.Clear();
+            foreach (var timer in timers.Values)
+                engine.Timers.Remove(timer);
+            timers.Clear();
+            Unschedule();
+
+            var entry = new LogEntry { Turn = true, Taken = state.Inbox.Count, CustomStatus = state.CustomStatus };
+            if (state.StartEvent is null && (PendingStart() ?? state.Inbox.Find(e => e.EventTypeCase == EventType.ExecutionStarted)) is { } start) entry.History.Add(start);
+            entry.History.Add(new HistoryEvent
+            {
+                EventId = -1,
+                Timestamp = engine.Timestamp(),
+                ExecutionCompleted = new ExecutionCompletedEvent
+                {
+                    WorkflowStatus = OrchestrationStatus.Failed,
+                    FailureDetails = new TaskFailureDetails { ErrorType = "StateRefused", ErrorMessage = GroupCommit.Refusal(why).Status.Detail, IsNonRetriable = true },
+                },
+            });
+            inbox.Clear();
+            committing = restarting = false;
+            nextEntry = state.Entries;
+            if (state.Entries > 0 && !failing)
+            {
+                failing = true;
+                Commit(entry);
+                return;
+            }
+
+            finishing = gone = true;
+            Lost = why;
+            if (state.CompletedEvent is null) state.Apply(entry);
+            engine.Forget(this);
+            engine.Notify(Id, state);
+            told = state;
+        }
+
+        engine.TellParent(told);
     }
 
     private void OnCommitted(LogEntry entry, bool retired)
@@ -463,7 +537,7 @@ internal sealed class LiveInstance
         if (activities.Count > 0 || gone || !settled) return;
         List<StateWrite> writes = [];
         Unmark(writes);
-        engine.Commits.Write([.. writes], static () => { });
+        Write(writes, static () => { });
         engine.Forget(this);
     }
 

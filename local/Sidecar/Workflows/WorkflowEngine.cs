@@ -90,6 +90,8 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
             instance.Keep();
             throw;
         }
+
+        if (instance.Lost is { } why) throw GroupCommit.Refusal(why);
     }
 
     public async Task<WorkflowState?> GetAsync(string id, bool inputsAndOutputs, CancellationToken ct)
@@ -320,9 +322,17 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
         foreach (var child in ChildrenOf(parent.History))
         {
             if (!live.TryGetValue(child, out var instance)) continue;
-            await instance.PostAsync(
-                new HistoryEvent { EventId = -1, Timestamp = Timestamp(), ExecutionTerminated = new ExecutionTerminatedEvent { Input = terminated.Input, Recurse = true } },
-                durable: true);
+            try
+            {
+                await instance.PostAsync(
+                    new HistoryEvent { EventId = -1, Timestamp = Timestamp(), ExecutionTerminated = new ExecutionTerminatedEvent { Input = terminated.Input, Recurse = true } },
+                    durable: true);
+            }
+            catch (RpcException e)
+            {
+                // Refused by the store: the child has ended as failed by that.
+                LogChildFailed(e, child, parent.InstanceId);
+            }
         }
     }
 
@@ -643,4 +653,7 @@ internal sealed partial class WorkflowEngine : IAsyncDisposable
 
     [LoggerMessage(LogLevel.Warning, "Workflow {InstanceId} is stalled: {Reason}")]
     internal partial void LogStalled(string instanceId, string reason);
+
+    [LoggerMessage(LogLevel.Error, "Workflow {InstanceId} ends as failed: the actor state store refused its state: {Reason}")]
+    internal partial void LogStateRefused(string instanceId, string reason);
 }
