@@ -6,6 +6,12 @@ internal static partial class ApiEdge
     public static Task HandleAsync(HttpContext http, RequestDelegate next, string? token)
     {
         if (http.Features.Get<SidecarInstance>() is not { } sidecar) return next(http);
+        if (sidecar.IsShutDown)
+        {
+            http.Abort();
+            return Task.CompletedTask;
+        }
+
         if (token is not null && http.Request.Headers["dapr-api-token"] != token && !IsOpen(http.Request)) return RefuseAsync(http);
         if (http.Request.Protocol == "HTTP/2") return next(http);
 

@@ -115,6 +115,14 @@ public sealed partial class AppChannel(SidecarApp app, string? appToken, ILogger
             watching = WatchAsync(port, changed, stop.Token);
     }
 
+    /// <summary>Looks after the app no longer and counts it as lost, without telling anybody.</summary>
+    internal async Task LeaveAsync()
+    {
+        await stop.CancelAsync();
+        await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        IsHealthy = false;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();

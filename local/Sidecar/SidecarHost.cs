@@ -18,6 +18,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
 {
     private readonly Dictionary<string, AppGroup> groups;
     private readonly SidecarInstance[] instances;
+    private readonly List<Task> endings = [];
     private readonly BuildingBlock[] blocks;
     private readonly ConcurrentDictionary<string, ResourceFolder> folders = new();
     private readonly ILogger log;
@@ -91,6 +92,9 @@ public sealed partial class SidecarHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        Task[] ended;
+        lock (endings) ended = [.. endings];
+        await Task.WhenAll(ended);
         foreach (var instance in instances)
             await instance.Channel.DisposeAsync();
         if (server is not null)
@@ -118,6 +122,20 @@ public sealed partial class SidecarHost : IAsyncDisposable
     /// <summary>One app's sidecar is done; the process ends with the last one.</summary>
     internal void Shutdown(SidecarInstance instance)
     {
+        lock (endings)
+        {
+            if (instance.IsEnding) return;
+            instance.IsEnding = true;
+            endings.Add(EndAsync(instance));
+        }
+    }
+
+    /// <summary>The app gets nothing any more, then the ports of its sidecar are as good as closed.</summary>
+    private async Task EndAsync(SidecarInstance instance)
+    {
+        await Task.Yield();
+        await instance.Channel.LeaveAsync();
+        await AppChangedAsync(instance, healthy: false, CancellationToken.None);
         instance.IsShutDown = true;
         if (instances.All(one => one.IsShutDown)) stopped.TrySetResult();
     }
@@ -196,6 +214,12 @@ public sealed partial class SidecarHost : IAsyncDisposable
             options.Protocols = protocols;
             options.Use(next => connection =>
             {
+                if (instance.IsShutDown)
+                {
+                    connection.Abort();
+                    return Task.CompletedTask;
+                }
+
                 connection.Features.Set(instance);
                 return next(connection);
             });

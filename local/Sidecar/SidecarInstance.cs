@@ -22,6 +22,9 @@ public sealed class SidecarInstance(SidecarHost host, SidecarApp app, int number
     public bool OutboundReady { get; internal set; }
 
     /// <summary>The app asked its sidecar to end.</summary>
+    internal bool IsEnding { get; set; }
+
+    /// <summary>It did: nobody is heard any more.</summary>
     internal bool IsShutDown { get; set; }
 
     /// <summary>The API answers and the app listens (healthz).</summary>

@@ -5,6 +5,7 @@ using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 using Marketplace.Local.Sidecar.Resiliency;
+using Marketplace.Local.Sidecar.Invocation;
 using Marketplace.Local.Sidecar.State;
 
 namespace Marketplace.Local.Sidecar.Actors;
@@ -48,7 +49,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
     {
         methods.Unary<InvokeActorRequest, InvokeActorResponse>("InvokeActor", async (instance, request, call) =>
         {
-            var reply = await InvokeAsync(instance, new ActorCall(request.ActorType, request.ActorId, "method/" + Uri.EscapeDataString(request.Method),
+            var reply = await InvokeAsync(instance, new ActorCall(request.ActorType, request.ActorId, MethodTail(request.Method),
                 [.. request.Metadata.Where(entry => !NotForwarded.Contains(entry.Key))], request.Data.Memory),
                 request.Metadata.TryGetValue(ActorDirectory.ReentrancyHeader, out var chain) ? chain : null, call.CancellationToken);
             return new InvokeActorResponse { Data = UnsafeByteOperations.UnsafeWrap(reply.Body) };
@@ -189,7 +190,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
         }
 
         var chain = http.Request.Headers[ActorDirectory.ReentrancyHeader].ToString();
-        var reply = await InvokeAsync(SidecarInstance.Of(http), new ActorCall(TypeOf(http), IdOf(http), "method/" + http.GetRouteValue("method") + http.Request.QueryString, headers, body),
+        var reply = await InvokeAsync(SidecarInstance.Of(http), new ActorCall(TypeOf(http), IdOf(http), MethodTail(http.RouteText("method")) + http.Request.QueryString, headers, body),
             chain.Length > 0 ? chain : null, http.RequestAborted);
         foreach (var (name, value) in reply.Headers)
             if (!NotForwarded.Contains(name)) http.Response.Headers.Append(name, value);
@@ -387,6 +388,10 @@ internal sealed partial class ActorsBlock : BuildingBlock
         if (!directory.Hosts(instance, type))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_ACTOR_REMINDER_NON_HOSTED", $"operations on actor reminders are only possible on hosted actor types, not on {type}");
     }
+
+    private static string MethodTail(string method) => MethodPath.TryCleanName(method, out var path, out var problem)
+        ? "method" + path
+        : throw new DaprApiException(400, StatusCode.InvalidArgument, "ERR_BAD_REQUEST", $"invalid request: {problem}");
 
     private static void EnsureOpen(string type)
     {

@@ -91,11 +91,59 @@ public sealed class SecretStores : IAsyncLifetime
         Assert.Equal(StatusCode.InvalidArgument, Assert.IsType<RpcException>(refusal.InnerException).StatusCode);
     }
 
+    [Fact]
+    public async Task All_secrets_come_at_once_and_a_store_without_values_says_nothing()
+    {
+        var all = await http.GetFromJsonAsync<Dictionary<string, Dictionary<string, string>>>("/v1.0/secrets/flat/bulk");
+        Assert.Equal(["db:deep:er", "db:password", "db:user", "list:0", "list:1", "top"], all!.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal("pw", all["db:password"]["db:password"]);
+        Assert.Equal("x", (await http.GetFromJsonAsync<Dictionary<string, Dictionary<string, string>>>("/v1.0/secrets/several/bulk"))!["db"]["deep.er"]);
+    }
+
+    [Fact]
+    public async Task The_configuration_says_which_secrets_an_app_may_read()
+    {
+        using var guarded = sidecars.Http(1);
+        Assert.Equal("""{"top":"1"}""", await guarded.GetStringAsync("/v1.0/secrets/flat/top"));
+        Assert.Equal((403, "ERR_PERMISSION_DENIED"), await guarded.GetAsync("/v1.0/secrets/flat/db:user").RefusalAsync());
+        Assert.Equal(["top"], (await guarded.GetFromJsonAsync<Dictionary<string, Dictionary<string, string>>>("/v1.0/secrets/flat/bulk"))!.Keys);
+
+        // Here one is closed and the others are open; in the environment everything is closed.
+        Assert.Equal((403, "ERR_PERMISSION_DENIED"), await guarded.GetAsync("/v1.0/secrets/several/db").RefusalAsync());
+        Assert.Equal(200, (await guarded.GetAsync("/v1.0/secrets/several/top").BodyAsync()).Status);
+        Assert.Equal((403, "ERR_PERMISSION_DENIED"), await guarded.GetAsync("/v1.0/secrets/environment/color").RefusalAsync());
+
+        using var dapr = sidecars.Client(1);
+        var refusal = await Answers.RefusedAsync(() => dapr.GetSecretAsync("flat", "db:user"));
+        Assert.Equal((StatusCode.PermissionDenied, "access denied by policy to get \"db:user\" from \"flat\""), (refusal.StatusCode, refusal.Status.Detail));
+    }
+
+    [Fact]
+    public async Task Without_a_store_there_is_nothing_to_ask()
+    {
+        using var bare = sidecars.Http(2);
+        Assert.Equal((500, "ERR_SECRET_STORES_NOT_CONFIGURED"), await bare.GetAsync("/v1.0/secrets/flat/top").RefusalAsync());
+        using var dapr = sidecars.Client(2);
+        Assert.Equal(StatusCode.FailedPrecondition, (await Answers.RefusedAsync(() => dapr.GetSecretAsync("flat", "top"))).StatusCode);
+    }
+
     private static async Task<SidecarsUnderTest> StartAsync()
     {
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, """{"top":"1","db":{"user":"ada","password":"pw","deep":{"er":"x"}},"list":["a","b"]}""");
-        return await SidecarsUnderTest.StartAsync(Resources.Replace("secrets.json", file, StringComparison.Ordinal), new AppUnderTest("shop"));
+        return await SidecarsUnderTest.StartAsync(Resources.Replace("secrets.json", file, StringComparison.Ordinal), new AppUnderTest("shop"),
+            new AppUnderTest("guarded", Configuration: """
+                apiVersion: dapr.io/v1alpha1
+                kind: Configuration
+                metadata: {name: guarded}
+                spec:
+                  secrets:
+                    scopes:
+                    - {storeName: flat, defaultAccess: deny, allowedSecrets: [top]}
+                    - {storeName: several, deniedSecrets: [db]}
+                    - {storeName: environment, defaultAccess: deny}
+                """),
+            new AppUnderTest("bare", Resources: ""));
     }
 
     private static async Task<string?> ErrorCodeAsync(HttpResponseMessage answer) =>
