@@ -14,13 +14,20 @@ namespace Marketplace.Journeys;
 
 /// <summary>
 /// The launched system, one for all journeys: every service, two replicas of the two that fight over stock and orders, the sidecar host,
-/// PostgreSQL, Redis, the mail catcher and the payment provider double, on free ports and a data folder of its own.
+/// PostgreSQL, what the component set asks for, the mail catcher and the payment provider double, on free ports and a data folder of its own.
 /// </summary>
 public sealed class Market : IAsyncLifetime
 {
-    private static readonly TimeSpan LongestStart = TimeSpan.FromMinutes(5);
+    /// <summary>The component set of the whole process; <see cref="WhenEveryJourneyRunsOnASet"/> starts a process for each.</summary>
+    public const string Variable = "MARKETPLACE_JOURNEYS_SET";
 
-    private readonly string folder = Path.Combine(Path.GetTempPath(), $"marketplace-journeys-{Environment.ProcessId}");
+    private static readonly TimeSpan LongestStart = TimeSpan.FromMinutes(5);
+    private static int started;
+
+    private readonly string set;
+    private readonly string instances;
+    private readonly string[] apps;
+    private readonly string folder = Path.Combine(Path.GetTempPath(), $"marketplace-journeys-{Environment.ProcessId}-{Interlocked.Increment(ref started)}");
     private readonly HttpClient outside = new() { Timeout = TimeSpan.FromSeconds(30) };
     private readonly List<string> printed = [];
     private Process? launcher;
@@ -30,6 +37,20 @@ public sealed class Market : IAsyncLifetime
     private JsonElement secrets;
     private string? noFeed;
 
+    public Market()
+        : this(Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen ? chosen : "local", "ordering=2,inventory=2", ["order-feed-node"])
+    {
+    }
+
+    private Market(string set, string instances, string[] apps)
+    {
+        this.set = set;
+        this.instances = instances;
+        this.apps = apps;
+    }
+
+    public string Set => set;
+
     public RunningSystem System => system ?? throw new InvalidOperationException("The system is not up.");
 
     public Person Nobody => new(gateway!, null);
@@ -37,16 +58,42 @@ public sealed class Market : IAsyncLifetime
     /// <summary>The seller whom most things in these journeys belong to.</summary>
     public Person Seller => seller!;
 
+    /// <summary>A system of its own beside the one of all journeys. Whoever starts it disposes of it.</summary>
+    /// <param name="instances">As the launcher takes them: <c>ordering=2,inventory=2</c>, or nothing.</param>
+    public static async Task<Market> StartAsync(string set, string instances = "")
+    {
+        var market = new Market(set, instances, []);
+        try
+        {
+            await market.InitializeAsync();
+            return market;
+        }
+        catch
+        {
+            await market.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>The program that a set needs and this machine lacks; null when it can run.</summary>
+    public static string? WhyNot(string set) => set switch
+    {
+        "redis" when Servers.FindRedis() is null => "redis-server is not installed",
+        "rabbitmq" or "postgres" when RabbitMqServer.FindScript() is null => "rabbitmq-server is not installed",
+        _ => null,
+    };
+
     public async ValueTask InitializeAsync()
     {
         var root = SourceTree.Find().Root;
         Directory.CreateDirectory(folder);
         var start = new ProcessStartInfo("dotnet") { WorkingDirectory = root, RedirectStandardOutput = true, RedirectStandardError = true };
-        noFeed = await PrepareFeedAsync(Path.Combine(root, "samples", "order-feed-node"));
+        noFeed = apps.Length == 0 ? "the sample does not run in this system" : await PrepareFeedAsync(Path.Combine(root, "samples", "order-feed-node"));
         string[] arguments =
         [
-            typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--instances", "ordering=2,inventory=2",
-            .. noFeed is null ? (string[])["--with", "order-feed-node"] : [],
+            typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--components", set,
+            .. instances.Length > 0 ? (string[])["--instances", instances] : [],
+            .. noFeed is null ? (string[])["--with", .. apps] : [],
         ];
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
 
@@ -349,9 +396,9 @@ public sealed class Market : IAsyncLifetime
     /// <summary>What the processes wrote is worth having when something failed; the data itself is not.</summary>
     private async Task KeepLogsAsync()
     {
-        var kept = Path.Combine(AppContext.BaseDirectory, "TestResults", "journeys");
+        var kept = Path.Combine(AppContext.BaseDirectory, "TestResults", "journeys", set);
         Directory.CreateDirectory(kept);
-        foreach (var log in Directory.GetFiles(Path.Combine(folder, "logs"))) File.Copy(log, Path.Combine(kept, Path.GetFileName(log)), overwrite: true);
+        foreach (var log in Directory.Exists(Path.Combine(folder, "logs")) ? Directory.GetFiles(Path.Combine(folder, "logs")) : []) File.Copy(log, Path.Combine(kept, Path.GetFileName(log)), overwrite: true);
         await File.WriteAllLinesAsync(Path.Combine(kept, "launcher.log"), printed);
         Directory.Delete(folder, recursive: true);
     }

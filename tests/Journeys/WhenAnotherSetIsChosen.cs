@@ -1,0 +1,126 @@
+using System.Net;
+using Marketplace.TestKit;
+using Xunit;
+
+namespace Marketplace.Journeys;
+
+/// <summary>The shop on other brokers and stores: one system per set, one purchase of each kind. The set is all that differs.</summary>
+public abstract class WhenAnotherSetIsChosen(MarketOf its)
+{
+    private readonly Market market = its.Market;
+
+    [Fact]
+    public async Task What_is_bought_is_confirmed_paid_once_mailed_and_delivered()
+    {
+        var word = "Lantern" + new string([.. Enumerable.Range(0, 8).Select(_ => (char)('a' + Random.Shared.Next(26)))]);
+        var lamp = await market.ListAsync($"{word} lamp", 1250, ("north", 10), ("south", 5));
+        await Eventually.Async(
+            async () => (await market.Nobody.GetAsync($"/api/v1/search?q={word}&n={Guid.NewGuid():N}")).Text.Contains(lamp.ToString(), StringComparison.Ordinal), "the listing is found", TimeSpan.FromSeconds(30));
+        var ada = await market.NewBuyerAsync();
+
+        var order = await ada.BuyAsync("pm_card_visa", (lamp, 12));
+        Assert.Equal("CONFIRMED", await Market.StatusAsync(ada, order));
+        Assert.Equal((1, 12 * 1250, 0), await market.ChargedAsync(order));
+        await Eventually.Async(async () => (await ada.GetAsync("/api/v1/cart")).Json.GetProperty("lines").GetArrayLength() == 0, "what was ordered leaves the cart", TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (await market.MailsToAsync(ada.Email!)).Any(mail => mail.Contains(order.ToString(), StringComparison.Ordinal)), "the confirmation is mailed", TimeSpan.FromSeconds(20));
+
+        var boss = await market.OperatorAsync();
+        Reply shipments = null!;
+        await Eventually.Async(async () => (shipments = await ada.GetAsync($"/api/v1/shipments?orderId={order}")).Json.GetProperty("items").GetArrayLength() == 2, "two parcels are planned", TimeSpan.FromSeconds(20));
+        foreach (var shipment in shipments.Json.GetProperty("items").EnumerateArray())
+            for (var step = 0; step < 3; step++)
+                (await boss.PostAsync($"/api/v1/operations/shipments/{shipment.GetProperty("shipmentId").GetGuid()}/advance")).Expect(HttpStatusCode.OK);
+        await Market.BecomesAsync(ada, order, "DELIVERED");
+        await market.BooksBalanceAsync();
+    }
+
+    [Fact]
+    public async Task A_declined_card_pays_nothing_and_the_units_are_free_again()
+    {
+        var vase = await market.ListAsync("Vase", 3100, ("midlands", 4));
+        var ada = await market.NewBuyerAsync();
+        var order = await ada.BuyAsync("pm_card_chargeDeclined", (vase, 3));
+
+        Assert.Equal("PAYMENT_FAILED", await Market.StatusAsync(ada, order));
+        Assert.Equal((0, 0, 0), await market.ChargedAsync(order));
+        await Eventually.Async(async () => await market.AvailableAsync(vase) == 4, "the units are free");
+        await market.BooksBalanceAsync();
+    }
+
+    [Fact]
+    public async Task More_than_there_is_is_sold_to_nobody()
+    {
+        var stool = await market.ListAsync("Stool", 2500, ("south", 2));
+        var (ada, bruno) = (await market.NewBuyerAsync(), await market.NewBuyerAsync());
+
+        Assert.Equal("FAILED", await Market.StatusAsync(ada, await ada.BuyAsync("pm_card_visa", (stool, 3))));
+        Assert.Equal("CONFIRMED", await Market.StatusAsync(bruno, await bruno.BuyAsync("pm_card_visa", (stool, 2))));
+        Assert.Equal(0, await market.AvailableAsync(stool));
+        await market.BooksBalanceAsync();
+    }
+
+    [Theory]
+    [InlineData("ordering", "CapturePayment")]
+    public async Task A_service_killed_in_the_middle_of_a_sale_charges_once(string service, string step)
+    {
+        var thing = await market.ListAsync($"Sold while {service} dies", 1100, ("north", 10));
+        var ada = await market.NewBuyerAsync();
+        Guid order;
+        await using (var held = await market.FaultAsync(new { kind = "activity", name = step, mode = "hold", times = 1 }))
+        {
+            order = await ada.BuyAsync("pm_card_visa", (thing, 2));
+            await held.StruckAsync();
+            await market.KillAsync(service);
+        }
+
+        await market.AllUpAsync();
+        Assert.Equal("CONFIRMED", await Market.StatusAsync(ada, order, TimeSpan.FromSeconds(90)));
+        Assert.Equal((1, 2200, 0), await market.ChargedAsync(order));
+        await Eventually.Async(async () => (await market.SqlAsync<long>("fulfilment", "SELECT count(*) FROM shipments WHERE order_id = $1", order))[0] == 1, "its parcel is planned", TimeSpan.FromSeconds(60));
+        await market.BooksBalanceAsync();
+    }
+}
+
+/// <summary>The system of one test class; none where the machine lacks what the set needs.</summary>
+public abstract class MarketOf(string set) : IAsyncLifetime
+{
+    private readonly string? missing = Market.WhyNot(set);
+    private Market? market;
+
+    public Market Market
+    {
+        get
+        {
+            Assert.SkipWhen(missing is not null, missing ?? "");
+            return market!;
+        }
+    }
+
+    public async ValueTask InitializeAsync() => market = missing is null ? await Market.StartAsync(set) : null;
+
+    public ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        return market?.DisposeAsync() ?? ValueTask.CompletedTask;
+    }
+}
+
+public sealed class OnRedis(OnRedis.Its its) : WhenAnotherSetIsChosen(its), IClassFixture<OnRedis.Its>
+{
+    public sealed class Its() : MarketOf("redis");
+}
+
+public sealed class OnRabbitMq(OnRabbitMq.Its its) : WhenAnotherSetIsChosen(its), IClassFixture<OnRabbitMq.Its>
+{
+    public sealed class Its() : MarketOf("rabbitmq");
+}
+
+public sealed class OnPostgres(OnPostgres.Its its) : WhenAnotherSetIsChosen(its), IClassFixture<OnPostgres.Its>
+{
+    public sealed class Its() : MarketOf("postgres");
+}
+
+public sealed class OnKafka(OnKafka.Its its) : WhenAnotherSetIsChosen(its), IClassFixture<OnKafka.Its>
+{
+    public sealed class Its() : MarketOf("kafka");
+}
