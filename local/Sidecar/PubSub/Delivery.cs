@@ -11,7 +11,7 @@ namespace Marketplace.Local.Sidecar.PubSub;
 /// What Dapr does with a message on its way to one app instance, whatever broker it came from: expiry, routing rules, the call and its verdict, the
 /// inbound policy of the component, the dead-letter topic.
 /// </summary>
-internal partial class Delivery(IPubSub component, SidecarInstance instance, Subscription subscription, ILogger log)
+internal partial class Delivery(OpenPubSub pubsub, SidecarInstance instance, Subscription subscription, ILogger log)
 {
     /// <summary>How often the app may die with a message in its hands before the message counts as failed.</summary>
     private const int MaxLosses = 5;
@@ -27,7 +27,9 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
     public SidecarInstance Instance { get; } = instance;
     public Subscription Subscription { get; } = subscription;
     public string App => Instance.AppId;
-    public string Topic => Subscription.Topic;
+
+    /// <summary>What the broker calls the topic; the app knows it as that of its subscription.</summary>
+    public string Topic { get; } = pubsub.NameOf(subscription.Topic);
 
     /// <summary>
     /// Delivers until there is an answer, the policy gives up, or <paramref name="ct"/> ends. For components that keep a place for each message under
@@ -69,7 +71,7 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
             var prepared = Prepare(message);
             if (prepared.Refusal is { } refusal) return refusal;
             if (Subscription.Bulk is { } options) return await (bulk ??= new Bulk(this, options)).SendAsync(message, prepared, ct);
-            if (Instance.Host.Faults.Deliver(Topic, App) is { } fault)
+            if (Instance.Host.Faults.Deliver(Subscription.Topic, App) is { } fault)
             {
                 if (fault.Mode == "fail") return new Answer(AnswerKind.Failed, "fault ordered", 500);
                 await GuardAsync(limit => PostAsync(message, prepared, limit), ct);
@@ -116,7 +118,7 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
             {
                 using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
                 limit.CancelAfter(DeadLetterTimeout);
-                await component.PublishAsync(deadLetters, [new Sealed(Array(message.Data), message.Key, Raw: true, Expires: null, message.Metadata)], limit.Token);
+                await pubsub.Component.PublishAsync(pubsub.NameOf(deadLetters), [new Sealed(Array(message.Data), message.Key, Raw: true, Expires: null, message.Metadata)], limit.Token);
                 return Outcome.Done;
             }
             catch (Exception e)
@@ -167,7 +169,7 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
         if (message.Expires <= now) return Prepared.Refused(new Answer(AnswerKind.Drop, "expired"));
         try
         {
-            var body = Subscription.IsRaw ? Publication.WrapRaw(message.Data.Span, Subscription.PubSub, Topic) : message.Data;
+            var body = Subscription.IsRaw ? Publication.WrapRaw(message.Data.Span, Subscription.PubSub, Subscription.Topic) : message.Data;
             var head = EnvelopeHead.Of(body.Span);
             if (head.Expires <= now) return Prepared.Refused(new Answer(AnswerKind.Drop, "expired"));
             if (Subscription.Route(body.Span) is not { } path) return Prepared.Refused(new Answer(AnswerKind.Drop, "no rule matches"));
@@ -363,7 +365,7 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
             try
             {
                 whole = default;
-                if (delivery.Instance.Host.Faults.Deliver(delivery.Topic, delivery.App) is { } fault)
+                if (delivery.Instance.Host.Faults.Deliver(delivery.Subscription.Topic, delivery.App) is { } fault)
                 {
                     if (fault.Mode == "fail") whole = new Answer(AnswerKind.Failed, "fault ordered", 500);
                     else await delivery.GuardAsync(limit => PostAsync(path, entries, [], limit), ct);
@@ -420,9 +422,17 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
             {
                 json.WriteStartObject();
                 json.WriteString("entryId"u8, EntryId(entries, i));
-                json.WritePropertyName("event"u8);
-                json.WriteRawValue(entries[i].Prepared.Body.Span, skipInputValidation: true);
-                json.WriteString("contentType"u8, Publication.CloudEvents);
+                if (delivery.Subscription.IsRaw)
+                {
+                    json.WriteBase64String("event"u8, entries[i].Message.Data.Span);   // in a batch, bare bytes get no envelope
+                    json.WriteString("contentType"u8, "application/octet-stream"u8);
+                }
+                else
+                {
+                    json.WritePropertyName("event"u8);
+                    json.WriteRawValue(entries[i].Prepared.Body.Span, skipInputValidation: true);
+                    json.WriteString("contentType"u8, Publication.CloudEvents);
+                }
                 json.WriteStartObject("metadata"u8);
                 foreach (var (name, value) in entries[i].Message.Metadata) json.WriteString(name, value);
                 json.WriteString("pubsubName"u8, delivery.Subscription.PubSub);
@@ -432,7 +442,7 @@ internal partial class Delivery(IPubSub component, SidecarInstance instance, Sub
             json.WriteEndArray();
             json.WriteStartObject("metadata"u8);
             json.WriteEndObject();
-            json.WriteString("topic"u8, delivery.Topic);
+            json.WriteString("topic"u8, delivery.Subscription.Topic);
             json.WriteString("pubsubname"u8, delivery.Subscription.PubSub);
             json.WriteString("type"u8, "com.dapr.event.sent.bulk"u8);
             json.WriteEndObject();

@@ -182,12 +182,12 @@ internal sealed partial class Journal : IAsyncDisposable
         if (stopping) throw new IOException("The sidecar host is stopping.");
         var waiting = 0;
         foreach (var group in groups.Values)
-            if (group.Topic == topic) waiting++;
+            if (group.Takes(topic)) waiting++;
         if (waiting == 0) return false;
 
         var ids = new int[waiting];
         foreach (var group in groups.Values)
-            if (group.Topic == topic) ids[--waiting] = group.Id;
+            if (group.Takes(topic)) ids[--waiting] = group.Id;
         var message = new Message(nextSequence++, topic, content.Key, content.Raw, content.Expires, ids, content.Body);
         open.Messages.Add((message, WriteMessage(open.Buffer, message, content.Body)));
         return true;
@@ -632,8 +632,12 @@ internal sealed partial class Journal : IAsyncDisposable
 /// <summary>Sizes at which the journal starts a new file, moves old messages, and leaves bodies on disk.</summary>
 internal sealed record JournalLimits(long SegmentBytes = 16 << 20, long CompactFromBytes = 64 << 20, long ResidentBytes = 64 << 20);
 
-/// <summary>An app that listens to a topic, all its instances together.</summary>
-internal sealed record JournalGroup(int Id, string Topic, string App);
+/// <summary>An app that listens to a topic, all its instances together. A star at the end of the topic stands for at least one further character.</summary>
+internal sealed record JournalGroup(int Id, string Topic, string App)
+{
+    public bool Takes(string topic) => Topic == topic
+        || (Topic.Length > 0 && Topic[^1] == '*' && topic.Length >= Topic.Length && topic.AsSpan().StartsWith(Topic.AsSpan(0, Topic.Length - 1)));
+}
 
 internal sealed class Segment(string path, SafeFileHandle handle)
 {

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Dapr.Client.Autogen.Grpc.v1;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Marketplace.Local.Sidecar.Resiliency;
 using Marketplace.Local.Sidecar.Resources;
 
 namespace Marketplace.Local.Sidecar.PubSub;
@@ -113,38 +114,66 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     }
 
     /// <summary>What the component can do beyond the plain, as the metadata API lists it.</summary>
-    internal IReadOnlyList<string> Features(string pubsub, string app) => components.Of(pubsub, app).Features;
+    internal IReadOnlyList<string> Features(string pubsub, string app) => components.Of(pubsub, app).Component.Features;
 
     /// <summary>Publishes for the app of this instance; the refusals are those of both APIs.</summary>
     internal async Task PublishAsync(Publication publication, SidecarInstance instance, CancellationToken ct)
     {
         var component = ComponentFor(instance, publication.PubSub, publication.Topic);
-        var content = Seal(publication, component);
+        var refused = await PublishAsync(component, instance, publication.PubSub, publication.Topic, [Seal(publication, component)], ct);
+        if (refused.Count > 0) throw Failed(publication.PubSub, publication.Topic, refused[0].Reason);
+    }
+
+    /// <summary>Under the outbound policy of the component, which only tries again what failed. The result names what failed in the end.</summary>
+    private async Task<IReadOnlyList<(int Index, string Reason)>> PublishAsync(OpenPubSub component, SidecarInstance instance, string pubsub, string topic, IReadOnlyList<Sealed> contents, CancellationToken ct)
+    {
+        var policy = instance.Components.Resiliency.ComponentOutbound(pubsub, "Pubsub");
+        IReadOnlyList<(int Index, string Reason)> refused = [.. Enumerable.Range(0, contents.Count).Select(index => (index, ""))];
+        if (policy is null) return await SendAsync(ct);
         try
         {
-            await component.PublishAsync(publication.Topic, [content], ct);
+            return await policy.RunAsync(Host.Time, SendAsync, failed => failed.Count > 0, retryable: null, ct);
         }
         catch (Exception e) when (!ct.IsCancellationRequested)
         {
-            throw new DaprApiException(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE",
-                $"error when publish to topic {publication.Topic} in pubsub {publication.PubSub}: {e.Message}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
+            return [.. refused.Select(one => (one.Index, e.Message))];   // no answer in time, or an open breaker
+        }
+
+        async Task<IReadOnlyList<(int Index, string Reason)>> SendAsync(CancellationToken limit)
+        {
+            var left = refused;
+            try
+            {
+                await component.Component.PublishAsync(component.NameOf(topic), left.Count == contents.Count ? contents : [.. left.Select(one => contents[one.Index])], limit);
+                return refused = [];
+            }
+            catch (PublishException e)
+            {
+                return refused = [.. e.Refused.Select(one => (left[one.Index].Index, one.Reason))];
+            }
+            catch (Exception e) when (!limit.IsCancellationRequested)
+            {
+                return refused = [.. left.Select(one => (one.Index, e.Message))];
+            }
         }
     }
 
-    private Sealed Seal(in Publication publication, IPubSub component)
+    private static DaprApiException Failed(string pubsub, string topic, string reason) =>
+        new(500, StatusCode.Internal, "ERR_PUBSUB_PUBLISH_MESSAGE", $"error when publishing to topic {topic} in pubsub {pubsub}: {reason}", "DAPR_PUBSUB_PUBLISH_MESSAGE");
+
+    private Sealed Seal(in Publication publication, OpenPubSub component)
     {
         try
         {
-            return publication.Seal(Host.Time.GetUtcNow(), component.Features.Contains(IPubSub.TimeToLive));
+            return publication.Seal(Host.Time.GetUtcNow(), component.Component.Features.Contains(IPubSub.TimeToLive));
         }
-        catch (FormatException e)
+        catch (FormatException)
         {
-            throw new DaprApiException(500, StatusCode.Internal, "ERR_PUBSUB_CLOUD_EVENTS_SER",
-                $"error when marshalling cloud event for topic {publication.Topic} pubsub {publication.PubSub}: {e.Message}", "DAPR_PUBSUB_MARSHAL_EVENTS");
+            throw new DaprApiException(500, StatusCode.InvalidArgument, "ERR_PUBSUB_CLOUD_EVENTS_SER", "cannot create cloudevent", "DAPR_PUBSUB_CLOUD_EVENT_CREATION");
         }
     }
 
-    private IPubSub ComponentFor(SidecarInstance instance, string pubsub, string topic)
+    private OpenPubSub ComponentFor(SidecarInstance instance, string pubsub, string topic)
     {
         if (instance.Components.PubSubs.Count == 0)
             throw new DaprApiException(400, StatusCode.FailedPrecondition, "ERR_PUBSUB_NOT_CONFIGURED", $"pubsub {pubsub} is not configured", "DAPR_PUBSUB_NOT_CONFIGURED");
@@ -153,7 +182,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         if (!instance.Components.PubSubs.ContainsKey(pubsub))
             throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_PUBSUB_NOT_FOUND", $"pubsub {pubsub} is not found", "DAPR_PUBSUB_NOT_FOUND");
         if (topic.Length == 0)
-            throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_TOPIC_EMPTY", $"topic is empty in pubsub {pubsub}", "DAPR_PUBSUB_TOPIC_NAME_EMPTY");
+            throw new DaprApiException(404, StatusCode.InvalidArgument, "ERR_TOPIC_NAME_EMPTY", $"topic is empty in pubsub {pubsub}", "DAPR_PUBSUB_TOPIC_NAME_EMPTY");
         if (!scopes[(instance, pubsub)].MayPublish(topic))
             throw new DaprApiException(403, StatusCode.PermissionDenied, "ERR_PUBSUB_FORBIDDEN", $"topic {topic} is not allowed for app id {instance.AppId}", "DAPR_PUBSUB_FORBIDDEN");
         return components.Of(pubsub, instance.AppId);
@@ -184,7 +213,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var component = ComponentFor(instance, pubsub, topic);
         var metadata = http.QueryMetadata();
         var entries = BulkBody.Entries(await http.BodyAsync(), pubsub, topic);
-        var failed = await PublishAllAsync(component, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic, entry.Data,
+        var failed = await PublishAllAsync(component, instance, entries.ConvertAll(entry => (entry.EntryId, new Publication(instance.AppId, pubsub, topic, entry.Data,
             entry.ContentType, Joined(metadata, entry.Metadata), http.Request.Headers["traceparent"], http.Request.Headers["tracestate"]))), http.RequestAborted);
         if (failed.Count == 0)
         {
@@ -208,47 +237,19 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
             if (entry.EntryId.Length == 0 || !ids.Add(entry.EntryId))
                 throw BulkBody.BadEntries(request.PubsubName, request.Topic, "entryId is duplicated or not present for entry");
 
-        var failed = await PublishAllAsync(component, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
+        var failed = await PublishAllAsync(component, instance, [.. request.Entries.Select(entry => (entry.EntryId, new Publication(instance.AppId, request.PubsubName,
             request.Topic, entry.Event.Memory, entry.ContentType, Joined(request.Metadata, entry.Metadata),
             call.RequestHeaders.GetValue("traceparent"), call.RequestHeaders.GetValue("tracestate"))))], call.CancellationToken);
-        var response = new BulkPublishResponse();
-        foreach (var (id, error) in failed) response.FailedEntries.Add(new BulkPublishResponseFailedEntry { EntryId = id, Error = error });
-        return response;
+        return failed.Count == 0 ? new BulkPublishResponse() : throw Failed(request.PubsubName, request.Topic, failed[0].Error);   // daprd names no entries here
     }
 
-    /// <summary>Good entries go out, in their order and in one write; the others are named with their reason.</summary>
-    private async Task<List<(string EntryId, string Error)>> PublishAllAsync(IPubSub component, List<(string EntryId, Publication Publication)> entries, CancellationToken ct)
+    /// <summary>All entries in one write, in their order; those that failed are named with the reason. An entry that is no cloud event although it says so refuses them all.</summary>
+    private async Task<IReadOnlyList<(string EntryId, string Error)>> PublishAllAsync(OpenPubSub component, SidecarInstance instance, List<(string EntryId, Publication Publication)> entries, CancellationToken ct)
     {
-        var failed = new List<(string, string)>();
-        var ids = new List<string>(entries.Count);
-        var contents = new List<Sealed>(entries.Count);
-        foreach (var (id, publication) in entries)
-        {
-            try
-            {
-                contents.Add(Seal(publication, component));
-                ids.Add(id);
-            }
-            catch (DaprApiException e)
-            {
-                failed.Add((id, e.Message));
-            }
-        }
-
-        if (contents.Count == 0) return failed;
-        try
-        {
-            await component.PublishAsync(entries[0].Publication.Topic, contents, ct);
-        }
-        catch (PublishException e)
-        {
-            failed.AddRange(e.Refused.Select(one => (ids[one.Index], one.Reason)));
-        }
-        catch (Exception e) when (!ct.IsCancellationRequested)
-        {
-            failed.AddRange(ids.Select(id => (id, e.Message)));
-        }
-        return failed;
+        if (entries.Count == 0) return [];
+        var (pubsub, topic) = (entries[0].Publication.PubSub, entries[0].Publication.Topic);
+        var refused = await PublishAsync(component, instance, pubsub, topic, entries.ConvertAll(entry => Seal(entry.Publication, component)), ct);
+        return [.. refused.Select(one => (entries[one.Index].EntryId, one.Reason))];
     }
 
     private static IReadOnlyDictionary<string, string> Joined(IReadOnlyDictionary<string, string> request, IDictionary<string, string> entry)
@@ -269,7 +270,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         {
             try
             {
-                started.Add(await components.Of(delivery.Subscription.PubSub, instance.AppId).SubscribeAsync(delivery, ct));
+                started.Add(await components.Of(delivery.Subscription.PubSub, instance.AppId).Component.SubscribeAsync(delivery, ct));
             }
             catch (Exception e) when (!ct.IsCancellationRequested)
             {
@@ -361,7 +362,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         var instances = Host.Group(instance.AppId)?.Instances ?? [];
         if (!instances.All(discovered.ContainsKey)) return;
         foreach (var pubsub in instance.Components.PubSubs.Keys)
-            await components.Of(pubsub, instance.AppId).KeepOnlyAsync(instances.SelectMany(one => discovered[one])
+            await components.Of(pubsub, instance.AppId).Component.KeepOnlyAsync(instances.SelectMany(one => discovered[one])
                 .Where(delivery => delivery.Subscription.PubSub == pubsub).Select(delivery => delivery.Topic).ToHashSet());
     }
 

@@ -9,23 +9,23 @@ namespace Marketplace.Local.Sidecar.PubSub;
 /// <summary>Opens pub/sub components by their type, once for each app that loads them.</summary>
 internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
 {
-    private readonly ConcurrentDictionary<(string Name, string App), IPubSub> opened = new();
+    private readonly ConcurrentDictionary<(string Name, string App), OpenPubSub> opened = new();
     private readonly ConcurrentDictionary<string, Broker> brokers = new();
     private readonly ILogger log = host.Loggers.CreateLogger("Marketplace.Local.Sidecar.PubSub");
     private FileStream? owned;
 
     private string Journals => Path.Combine(host.Plan.DataFolder, "journal");
 
-    public IEnumerable<(string Name, string App, IPubSub PubSub)> All => opened.Select(entry => (entry.Key.Name, entry.Key.App, entry.Value));
+    public IEnumerable<(string Name, string App, IPubSub PubSub)> All => opened.Select(entry => (entry.Key.Name, entry.Key.App, entry.Value.Component));
 
-    public IPubSub Of(string name, string app) => opened[(name, app)];
+    public OpenPubSub Of(string name, string app) => opened[(name, app)];
 
     public async Task OpenAsync(Component component, string app, CancellationToken ct)
     {
         if (opened.ContainsKey((component.Name, app))) return;
         ct.ThrowIfCancellationRequested();
         owned ??= Own(Journals);
-        opened[(component.Name, app)] = component.Type switch
+        IPubSub pubsub = component.Type switch
         {
             "pubsub.in-memory" => new InMemoryPubSub(BrokerOf(component), app),
             "pubsub.rabbitmq" => await RabbitMqPubSub.OpenAsync(component, app, host.Time, host.Loggers.CreateLogger<RabbitMqPubSub>(), ct),
@@ -33,11 +33,13 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
             "pubsub.redis" => await RedisPubSub.OpenAsync(host, component, app, log),
             _ => throw component.UnknownType(),
         };
+        var isolated = component.Manifest.Metadata.Values.Any(item => item.Value?.Contains("{namespace}", StringComparison.Ordinal) == true);
+        opened[(component.Name, app)] = new OpenPubSub(pubsub, isolated ? host.Namespace : "");
     }
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var pubsub in opened.Values) await pubsub.DisposeAsync();
+        foreach (var pubsub in opened.Values) await pubsub.Component.DisposeAsync();
         foreach (var broker in brokers.Values) await broker.DisposeAsync();
         if (owned is not null) await owned.DisposeAsync();
     }
@@ -64,4 +66,10 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
             throw new IOException($"{journals} is in use by another sidecar host.", e);
         }
     }
+}
+
+/// <param name="Prefix">Stands before every topic at the broker: the namespace, where a component's metadata ask for that by naming it.</param>
+internal sealed record OpenPubSub(IPubSub Component, string Prefix)
+{
+    public string NameOf(string topic) => Prefix.Length == 0 ? topic : Prefix + topic;
 }

@@ -31,7 +31,7 @@ internal readonly record struct Publication(
 
     /// <summary>The broker's copy of the message.</summary>
     /// <param name="brokerExpires">The broker itself drops what is too old, so that the envelope need not say when.</param>
-    /// <exception cref="FormatException">The envelope or the TTL is malformed.</exception>
+    /// <exception cref="FormatException">The envelope that the publisher brought is none.</exception>
     public Sealed Seal(DateTimeOffset now, bool brokerExpires = false)
     {
         var expires = TimeToLive() is { } ttl && !brokerExpires ? now.AddSeconds(ttl) : (DateTimeOffset?)null;
@@ -76,7 +76,7 @@ internal readonly record struct Publication(
     private void WriteEnvelope(Utf8JsonWriter json, DateTimeOffset now, DateTimeOffset? expires)
     {
         var type = ContentType.Length == 0 ? "text/plain" : ContentType;
-        var trace = Override("traceparent") ?? TraceParent ?? NewTrace();
+        var trace = Override("traceparent") ?? Override("traceid") ?? TraceParent ?? NewTrace();
         json.WriteStartObject();
         if (Override("id") is { } id) json.WriteString("id"u8, id);
         else json.WriteString("id"u8, Guid.NewGuid());
@@ -86,7 +86,7 @@ internal readonly record struct Publication(
         json.WriteString("datacontenttype"u8, type);
         json.WriteString("topic"u8, Topic);
         json.WriteString("pubsubname"u8, PubSub);
-        json.WriteString("traceid"u8, Override("traceid") ?? trace);
+        json.WriteString("traceid"u8, trace);
         json.WriteString("traceparent"u8, trace);
         json.WriteString("tracestate"u8, Override("tracestate") ?? TraceState ?? "");
         json.WriteString("time"u8, Rfc3339(now));
@@ -110,7 +110,7 @@ internal readonly record struct Publication(
         else json.WriteStringValue(Encoding.UTF8.GetString(data));   // also JSON that does not parse: daprd falls back to text
     }
 
-    /// <summary>The publisher brought an envelope of its own: its fields stay, what is missing is filled in.</summary>
+    /// <summary>The publisher brought an envelope of its own: its fields stay, what is missing is filled in, but for the id. Overrides by metadata do not count.</summary>
     private DateTimeOffset? WriteOwnEnvelope(Utf8JsonWriter json, DateTimeOffset now, DateTimeOffset? expires)
     {
         JsonDocument document;
@@ -129,9 +129,9 @@ internal readonly record struct Publication(
                 throw new FormatException("the cloud event is not a JSON object");
 
             var mine = new Dictionary<string, string> { ["topic"] = Topic, ["pubsubname"] = PubSub };
-            foreach (var name in (ReadOnlySpan<string>)["id", "source", "type", "subject", "traceid", "traceparent", "tracestate"])
-                if (Override(name) is { } value) mine[name] = value;
             if (expires is { } end) mine["expiration"] = Rfc3339(end);
+            var trace = TraceParent ?? NewTrace();
+            if (!document.RootElement.TryGetProperty("traceid", out _)) (mine["traceid"], mine["traceparent"]) = (trace, trace);
 
             json.WriteStartObject();
             var seen = new HashSet<string>();
@@ -146,29 +146,31 @@ internal readonly record struct Publication(
             foreach (var (name, value) in mine) json.WriteString(name, value);
             void Fill(string name, string value)
             {
-                if (!seen.Contains(name) && !mine.ContainsKey(name)) json.WriteString(name, value);
+                if (!seen.Contains(name)) json.WriteString(name, value);
             }
 
-            var trace = Override("traceparent") ?? TraceParent ?? NewTrace();
-            Fill("id", Guid.NewGuid().ToString());
-            Fill("source", Source);
+            Fill("source", "Dapr");
             Fill("type", "com.dapr.event.sent");
             Fill("specversion", "1.0");
             Fill("time", Rfc3339(now));
-            Fill("traceid", trace);
-            Fill("traceparent", trace);
             Fill("tracestate", TraceState ?? "");
             json.WriteEndObject();
         }
         return expires;
     }
 
-    private string? Override(string field) => Metadata.Count > 0 && Metadata.TryGetValue("cloudevent." + field, out var value) ? value : null;
+    /// <summary>Names of overrides ignore case; an empty one is none.</summary>
+    private string? Override(string field)
+    {
+        const string Prefix = "cloudevent.";
+        foreach (var (name, value) in Metadata)
+            if (name.Length == Prefix.Length + field.Length && value.Length > 0
+                && name.StartsWith(Prefix, StringComparison.OrdinalIgnoreCase) && name.AsSpan(Prefix.Length).Equals(field, StringComparison.OrdinalIgnoreCase)) return value;
+        return null;
+    }
 
-    private long? TimeToLive() =>
-        !Metadata.TryGetValue("ttlInSeconds", out var text) || text.Length == 0 ? null
-        : long.TryParse(text, out var seconds) && seconds > 0 ? seconds
-        : throw new FormatException($"ttlInSeconds value must be higher than zero: actual is {text}");
+    /// <summary>What is no positive number is no limit, as in daprd.</summary>
+    private long? TimeToLive() => Metadata.TryGetValue("ttlInSeconds", out var text) && long.TryParse(text, out var seconds) && seconds > 0 ? seconds : null;
 
     private static bool IsJson(string type)
     {

@@ -142,5 +142,7 @@ internal sealed class Rule
         }
     }
 
-    public bool Matches(Dictionary<string, object?> variables) => program is null || program(variables) is true;
+    /// <exception cref="Exception">The condition cannot be evaluated, or is no condition.</exception>
+    public bool Matches(Dictionary<string, object?> variables) => program is null
+        || (program(variables) is bool matches ? matches : throw new InvalidOperationException($"the rule `{Match}` is neither true nor false"));
 }

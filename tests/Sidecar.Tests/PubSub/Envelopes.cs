@@ -72,8 +72,9 @@ public sealed class Envelopes
         Assert.Equal("x", Text(envelope, "custom"));
         Assert.Equal("order.created", Text(envelope, "topic"));
         Assert.Equal("pubsub", Text(envelope, "pubsubname"));
-        Assert.Equal("ordering", Text(envelope, "source"));
+        Assert.Equal("Dapr", Text(envelope, "source"));
         Assert.Equal("1.0", Text(envelope, "specversion"));
+        Assert.Equal(Text(envelope, "traceid"), Text(envelope, "traceparent"));
         Assert.Equal(1, envelope.GetProperty("data").GetProperty("n").GetInt32());
     }
 
@@ -83,12 +84,31 @@ public sealed class Envelopes
     public void An_envelope_that_is_none_is_refused(string body) =>
         Assert.Throws<FormatException>(() => Seal(body, "application/cloudevents+json"));
 
+    [Fact]
+    public void An_envelope_of_the_publisher_gets_no_id_and_heeds_no_overrides()
+    {
+        var envelope = Seal("""{"type":"gift","traceid":"theirs"}""", "application/cloudevents+json", ("cloudevent.id", "e1"), ("cloudevent.type", "other"));
+        Assert.False(envelope.TryGetProperty("id", out _));
+        Assert.False(envelope.TryGetProperty("traceparent", out _));
+        Assert.Equal("gift", Text(envelope, "type"));
+        Assert.Equal("theirs", Text(envelope, "traceid"));
+    }
+
+    [Fact]
+    public void Overrides_ignore_case_and_one_trace_stands_for_both_fields()
+    {
+        var envelope = Seal("1", "application/json", ("CloudEvent.Type", "gift"), ("cloudevent.traceid", "t1"));
+        Assert.Equal("gift", Text(envelope, "type"));
+        Assert.Equal("t1", Text(envelope, "traceid"));
+        Assert.Equal("t1", Text(envelope, "traceparent"));
+    }
+
     [Theory]
     [InlineData("0")]
     [InlineData("-5")]
     [InlineData("soon")]
-    public void A_time_to_live_must_be_positive(string ttl) =>
-        Assert.Throws<FormatException>(() => Seal("1", "application/json", ("ttlInSeconds", ttl)));
+    public void A_time_to_live_that_is_not_positive_is_none(string ttl) =>
+        Assert.False(Seal("1", "application/json", ("ttlInSeconds", ttl)).TryGetProperty("expiration", out _));
 
     [Fact]
     public void Raw_stays_raw_and_the_key_is_kept()

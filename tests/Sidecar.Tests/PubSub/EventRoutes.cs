@@ -47,6 +47,13 @@ public sealed class EventRoutes
     }
 
     [Fact]
+    public void A_rule_that_is_neither_true_nor_false_is_a_failure()
+    {
+        var subscription = Only("""[{"pubsubname":"pubsub","topic":"t","routes":{"default":"/any","rules":[{"match":"event.data.kind","path":"/x"}]}}]""");
+        Assert.ThrowsAny<Exception>(() => Route(subscription, """{"data":{"kind":"y"}}"""));
+    }
+
+    [Fact]
     public void What_Dapr_AspNetCore_writes_is_understood_in_its_own_spelling()
     {
         var subscription = Only("""[{"topic":"order.confirmed","pubsubName":"pubsub","route":"events/order-confirmed","deadLetterTopic":"cart.dead"}]""");
