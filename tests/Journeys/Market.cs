@@ -88,7 +88,7 @@ public sealed class Market : IAsyncLifetime
         var root = SourceTree.Find().Root;
         Directory.CreateDirectory(folder);
         var start = new ProcessStartInfo("dotnet") { WorkingDirectory = root, RedirectStandardOutput = true, RedirectStandardError = true };
-        noFeed = apps.Length == 0 ? "the sample does not run in this system" : await PrepareFeedAsync(Path.Combine(root, "samples", "order-feed-node"));
+        noFeed = apps.Length == 0 ? "the sample does not run in this system" : await NodePrograms.PrepareAsync(Path.Combine(root, "samples", "order-feed-node"));
         string[] arguments =
         [
             typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--components", set,
@@ -347,23 +347,6 @@ public sealed class Market : IAsyncLifetime
     }
 
     public string Secret(string name) => secrets.GetProperty(name).GetString()!;
-
-    /// <summary>Installs and builds the sample before the system starts. Gives why that cannot be done here, or null.</summary>
-    private static async Task<string?> PrepareFeedAsync(string sample)
-    {
-        if (await NodePrograms.WhyNotAsync() is { } reason) return reason;
-        try
-        {
-            var (code, output) = await NodePrograms.RunAsync(
-                new ProcessStartInfo("node", ["start.mjs", "--prepare"]) { WorkingDirectory = sample, RedirectStandardOutput = true, RedirectStandardError = true }, TimeSpan.FromMinutes(3));
-            if (code == 0) return null;
-            return NodePrograms.WhyUnreachable(output) ?? throw new InvalidOperationException($"samples/order-feed-node does not build:\n{output}");
-        }
-        catch (TimeoutException e)
-        {
-            return e.Message;
-        }
-    }
 
     private RunningSystem Current() => RunningSystem.Read(new DataFolder(folder)) ?? throw new InvalidOperationException("state.json is gone");
 

@@ -20,6 +20,23 @@ public static class NodePrograms
     public static string? WhyUnreachable(string npmSaid) =>
         Unreachable.FirstOrDefault(code => npmSaid.Contains(code, StringComparison.Ordinal)) is { } code ? $"The npm registry cannot be reached ({code})." : null;
 
+    /// <summary>Installs and builds a sample, as its own start would. Gives why that cannot be done here, or null.</summary>
+    public static async Task<string?> PrepareAsync(string sample)
+    {
+        if (await WhyNotAsync() is { } reason) return reason;
+        try
+        {
+            var start = new ProcessStartInfo("node", ["start.mjs", "--prepare"]) { WorkingDirectory = sample, RedirectStandardOutput = true, RedirectStandardError = true };
+            var (code, output) = await RunAsync(start, TimeSpan.FromMinutes(3));
+            if (code == 0) return null;
+            return WhyUnreachable(output) ?? throw new InvalidOperationException($"{sample} does not build:\n{output}");
+        }
+        catch (TimeoutException e)
+        {
+            return e.Message;
+        }
+    }
+
     public static ProcessStartInfo Npm(string folder, params string[] arguments) => new(OperatingSystem.IsWindows() ? "npm.cmd" : "npm", arguments)
     {
         WorkingDirectory = folder,

@@ -32,19 +32,13 @@ internal sealed class NodeScript : IAsyncDisposable
 
     private static string Folder => Path.Combine(AppContext.BaseDirectory, "JavaScript");
 
-    /// <summary>Skips a test on a machine that cannot run Node.js programs.</summary>
-    public static async Task NeedAsync()
-    {
-        if (await Missing.Value is { } reason) Assert.Skip(reason);
-    }
-
     /// <param name="sidecar">Whose ports the script is told, as a sidecar tells its app.</param>
     public static async Task<NodeScript> StartAsync(string script, SidecarsUnderTest sidecars, int sidecar = 0, params (string Name, object Value)[] environment) =>
         await StartAsync(script, [("DAPR_HTTP_PORT", sidecars.HttpPort(sidecar)), ("DAPR_GRPC_PORT", sidecars.GrpcPort(sidecar)), .. environment]);
 
     public static async Task<NodeScript> StartAsync(string script, params (string Name, object Value)[] environment)
     {
-        await NeedAsync();
+        if (await Missing.Value is { } reason) Assert.Skip(reason);
         var start = new ProcessStartInfo("node", [Path.Combine(Folder, script)])
         {
             WorkingDirectory = Folder,

@@ -18,17 +18,20 @@ public sealed class WhenTheOrderFeedListens : IAsyncLifetime
     private const string Token = "feed-token";
 
     private readonly string redisFolder = Directory.CreateTempSubdirectory("sidecar-tests-redis-").FullName;
-    private readonly int[] ports = [Ports.Free(), Ports.Free()];
+    private int[] ports = [];
     private readonly List<Process> replicas = [];
     private readonly List<string> written = [];
     private IDisposable garnet = null!;
     private SidecarsUnderTest sidecars = null!;
 
+    private static string Sample => Path.Combine(SourceTree.Find().Root, "samples", "order-feed-node");
+
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     public async ValueTask InitializeAsync()
     {
-        await NodeScript.NeedAsync();
+        if (await NodePrograms.PrepareAsync(Sample) is { } reason) Assert.Skip(reason);
+        ports = [Ports.Free(), Ports.Free()];
         var redis = Ports.Free();
         garnet = RedisCommand.Start(redis, redisFolder, "secret");
         sidecars = await SidecarsUnderTest.StartAsync($$"""
@@ -59,7 +62,7 @@ public sealed class WhenTheOrderFeedListens : IAsyncLifetime
             """,
             new AppUnderTest("order-feed", ports[0], AppToken: Token), new AppUnderTest("order-feed", ports[1], AppToken: Token), new AppUnderTest("ordering", AppToken: Token));
         foreach (var replica in (int[])[0, 1]) Start(replica);
-        await sidecars.ReadyAsync(TimeSpan.FromMinutes(3));   // the first start installs and builds
+        await sidecars.ReadyAsync();
         await Eventually.Async(async () => await TotalsAsync() is not null, "the feed answers");
     }
 
@@ -104,6 +107,7 @@ public sealed class WhenTheOrderFeedListens : IAsyncLifetime
             },
             "everything is counted",
             TimeSpan.FromSeconds(60));
+        await Eventually.Async(() => IsAliveAsync(ports[0]), "the killed replica is back");
         await Task.WhenAll(Enumerable.Range(0, 5).Select(n => RepeatAsync(events[n])));
 
         // Forty orders of 100·n pence, every fourth of them cancelled.
@@ -176,6 +180,20 @@ public sealed class WhenTheOrderFeedListens : IAsyncLifetime
         }
     }
 
+    private static async Task<bool> IsAliveAsync(int port)
+    {
+        using var http = new HttpClient();
+        try
+        {
+            using var answer = await http.GetAsync(new Uri($"http://127.0.0.1:{port}/livez"), Ct);
+            return answer.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
+    }
+
     private async Task<JsonElement?> TotalsAsync()
     {
         using var http = sidecars.Http(2);
@@ -187,7 +205,7 @@ public sealed class WhenTheOrderFeedListens : IAsyncLifetime
     {
         var process = Process.Start(new ProcessStartInfo("sh", ["start.sh"])
         {
-            WorkingDirectory = Path.Combine(SourceTree.Find().Root, "samples", "order-feed-node"),
+            WorkingDirectory = Sample,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             Environment =
