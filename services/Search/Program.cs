@@ -1,4 +1,5 @@
 using Marketplace.Hosting;
+using Marketplace.Search;
 using Marketplace.Search.Clients;
 using Marketplace.Search.Engine;
 using Marketplace.Search.Indexing;
@@ -7,17 +8,12 @@ using Marketplace.Search.Querying;
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: null);                 // the index is a replica of the catalogue, on disk; see Indexing
 builder.Services.AddValidation();
-builder.Services.AddOptions<SearchOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
 builder.Services.AddNeighbour<CatalogClient>("catalog");
 builder.Services.AddNeighbour<InventoryClient>("inventory");
-builder.Services.AddOptions<QueryOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
-builder.Services.AddSearchEngine();
+builder.Services.AddProductSearch();
 builder.Services.AddSingleton<IndexFeed>();
 builder.Services.AddSingleton<Rebuild>();
 builder.Services.AddHostedService(services => services.GetRequiredService<Rebuild>());
-builder.Services.AddSingleton<SynonymFile>();
-builder.Services.AddSingleton<ProductSearch>();
-builder.Services.AddSingleton<Suggestions>();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;

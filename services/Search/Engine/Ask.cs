@@ -26,8 +26,9 @@ public enum Spelling
 /// <summary>One way to read what was typed: all of these words together.</summary>
 /// <param name="Terms">As they stand in the index (see ProductText).</param>
 /// <param name="Weight">1 as typed; less for a synonym.</param>
+/// <param name="Written">A single word with its ending, which misspellings are compared by.</param>
 /// <param name="Edits">How many letters a misspelling may be off; 0 for what is meant as typed.</param>
-public sealed record Reading(IReadOnlyList<string> Terms, float Weight, int Edits = 0);
+public sealed record Reading(IReadOnlyList<string> Terms, float Weight, string Written = "", int Edits = 0);
 
 /// <summary>One thing asked for. Any of its readings will do.</summary>
 /// <param name="Typed">As the shopper typed it.</param>

@@ -8,8 +8,8 @@ using Lucene.Net.Util;
 
 namespace Marketplace.Search.Engine;
 
-/// <summary>A word as it stands in the index, and where it stands in the text it came from.</summary>
-public readonly record struct TextWord(string Term, int Start, int End)
+/// <summary>A word as it stands in the index, as it was written (lower case, no accents), and where it stands in the text it came from.</summary>
+public readonly record struct TextWord(string Term, string Written, int Start, int End)
 {
     public int Length => End - Start;
 }
@@ -38,17 +38,25 @@ public static class ProductText
         return new TokenStreamComponents(tokens, new BeginningsFilter(new ASCIIFoldingFilter(new LowerCaseFilter(Version, tokens))));
     });
 
-    private static readonly Analyzer Typed = Analyzer.NewAnonymous((_, reader) =>
+    /// <summary>Words with their endings: what a misspelling is compared with. Of a word no dictionary has, an ending is a guess.</summary>
+    internal static readonly Analyzer Written = Analyzer.NewAnonymous((_, reader) =>
     {
         var tokens = new StandardTokenizer(Version, reader);
-        return new TokenStreamComponents(tokens, new ASCIIFoldingFilter(new LowerCaseFilter(Version, tokens)));
+        return new TokenStreamComponents(tokens, new ASCIIFoldingFilter(new LowerCaseFilter(Version, new EnglishPossessiveFilter(Version, tokens))));
     });
 
-    public static IReadOnlyList<TextWord> WordsOf(string text, int most = int.MaxValue) => Read(Words, text, most);
+    public static IReadOnlyList<TextWord> WordsOf(string text, int most = int.MaxValue)
+    {
+        var written = Read(Written, text, most);
+        return [.. Read(Words, text, most).Select((word, number) => word with { Written = written[number].Term })];
+    }
+
+    /// <summary>One word as it stands in the index.</summary>
+    public static string TermOf(string written) => Read(Words, written, 1) is [var word] ? word.Term : written;
 
     /// <summary>What was typed as beginnings of words, none longer than those in the index.</summary>
     public static IReadOnlyList<string> BeginningsOf(string text, int most) =>
-        [.. Read(Typed, text, most).Select(word => word.Term.Length <= LongestPrefix ? word.Term : word.Term[..LongestPrefix])];
+        [.. Read(Written, text, most).Select(word => word.Term.Length <= LongestPrefix ? word.Term : word.Term[..LongestPrefix])];
 
     private static List<TextWord> Read(Analyzer analyzer, string text, int most)
     {
@@ -58,7 +66,7 @@ public static class ProductText
         var offset = stream.AddAttribute<IOffsetAttribute>();
         stream.Reset();
         while (words.Count < most && stream.IncrementToken())
-            words.Add(new TextWord(term.ToString()!, offset.StartOffset, offset.EndOffset));
+            words.Add(new TextWord(term.ToString()!, "", offset.StartOffset, offset.EndOffset));
         return words;
     }
 

@@ -6,15 +6,15 @@ using Lucene.Net.Util.Automaton;
 namespace Marketplace.Search.Engine.Lucene;
 
 /// <summary>A word of the catalogue near to a typed one.</summary>
+/// <param name="Term">As it stands in the index.</param>
 /// <param name="Products">Documents that have it.</param>
-internal sealed record NearWord(string Term, int Edits, int Products);
+internal sealed record NearWord(string Term, string Written, int Edits, int Products);
 
 /// <summary>Words of titles, brands and shelves within some edits of a typed one; a swap of neighbours is one edit. Remembered while the words of the catalogue stay the same.</summary>
 internal sealed class NearWords(LuceneIndex index)
 {
     private const int MostRemembered = 20_000;
     private const int MostWords = 12;
-    private static readonly string[] Fields = [ProductDocument.Title, ProductDocument.Brand, ProductDocument.Shelf];
     private readonly ConcurrentDictionary<(string Word, int Edits), (long Generation, IReadOnlyList<NearWord> Words)> remembered = new();
 
     /// <summary>Nearest first, then the commonest; without the word itself.</summary>
@@ -37,26 +37,24 @@ internal sealed class NearWords(LuceneIndex index)
         var found = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var leaf in reader.Leaves)
         {
-            foreach (var field in Fields)
+            if (leaf.AtomicReader.GetTerms(ProductDocument.Spelling) is not { } terms)
+                continue;
+            var matching = automaton.GetTermsEnum(terms);
+            while (matching.MoveNext())
             {
-                if (leaf.AtomicReader.GetTerms(field) is not { } terms)
-                    continue;
-                var matching = automaton.GetTermsEnum(terms);
-                while (matching.MoveNext())
-                {
-                    var term = matching.Term.Utf8ToString();
-                    found[term] = found.GetValueOrDefault(term) + matching.DocFreq;
-                }
+                var term = matching.Term.Utf8ToString();
+                found[term] = found.GetValueOrDefault(term) + matching.DocFreq;
             }
         }
 
         found.Remove(word);
         return [.. found
             .Where(term => !term.Key.Any(char.IsAsciiDigit))
-            .Select(term => new NearWord(term.Key, Distance(word, term.Key), term.Value))
+            .Select(term => new NearWord(ProductText.TermOf(term.Key), term.Key, Distance(word, term.Key), term.Value))
             .OrderBy(near => near.Edits)
-            .ThenByDescending(near => near.Term[0] == word[0])
+            .ThenByDescending(near => near.Written[0] == word[0])
             .ThenByDescending(near => near.Products)
+            .DistinctBy(near => near.Term)
             .Take(MostWords)];
     }
 

@@ -25,6 +25,7 @@ internal static class ProductDocument
     public const string Brand = "brand";
     public const string Shelf = "shelf";                        // category and attributes
     public const string Description = "description";
+    public const string Spelling = "spelling";                  // words of the above with their endings
     public const string Beginnings = "beginnings";
     public const string FacetTerms = "facet";
     public const string Price = "price";
@@ -50,9 +51,9 @@ internal static class ProductDocument
     private const int LongestDescription = 8_000;
     private const int MostAttributes = 64;
 
-    private static readonly FieldType BeginningsType = Frozen(new FieldType(TextField.TYPE_NOT_STORED) { OmitNorms = true, IndexOptions = IndexOptions.DOCS_ONLY });
+    private static readonly FieldType WordsOnly = Frozen(new FieldType(TextField.TYPE_NOT_STORED) { OmitNorms = true, IndexOptions = IndexOptions.DOCS_ONLY });
 
-    public static Analyzer Analyzer { get; } = new PerFieldAnalyzerWrapper(ProductText.Words, new Dictionary<string, Analyzer> { [Beginnings] = ProductText.Beginnings });
+    public static Analyzer Analyzer { get; } = new PerFieldAnalyzerWrapper(ProductText.Words, new Dictionary<string, Analyzer> { [Beginnings] = ProductText.Beginnings, [Spelling] = ProductText.Written });
 
     public static Term TermOf(Guid productId) => new(Id, NameOf(productId));
 
@@ -65,13 +66,15 @@ internal static class ProductDocument
         var (title, description) = (Cut(listing.Title, LongestTitle), Cut(listing.Description, LongestDescription));
         var attributes = (listing.Attributes ?? []).Take(MostAttributes).ToList();
         var path = listing.CategoryPath is { Count: > 0 } given ? given : [listing.Category];
+        var shelf = string.Join(' ', [.. path.Append(listing.Category).Distinct(), .. attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")]);
         var document = Start(Id, listing.ProductId, ProductKind);
         document.Add(new StringField(Kind, Product, Field.Store.NO));
         document.Add(new TextField(Title, title, Field.Store.NO));
         document.Add(new TextField(Brand, listing.Brand, Field.Store.NO));
-        document.Add(new TextField(Shelf, string.Join(' ', [.. path.Append(listing.Category).Distinct(), .. attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")]), Field.Store.NO));
+        document.Add(new TextField(Shelf, shelf, Field.Store.NO));
         document.Add(new TextField(Description, description, Field.Store.NO));
-        document.Add(new Field(Beginnings, $"{title} {listing.Brand}", BeginningsType));
+        document.Add(new Field(Spelling, $"{title} {listing.Brand} {shelf}", WordsOnly));
+        document.Add(new Field(Beginnings, $"{title} {listing.Brand}", WordsOnly));
         foreach (var facet in FacetsOf(listing, path, attributes).Distinct(StringComparer.Ordinal))
             document.Add(new SortedSetDocValuesField(FacetTerms, new BytesRef(facet)));
         document.Add(new NumericDocValuesField(Price, listing.Price.Minor));

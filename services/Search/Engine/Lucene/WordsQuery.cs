@@ -13,6 +13,8 @@ internal sealed class WordsQuery
     private const float OtherFields = 0.15f;
     private const float InOrder = 0.6f;
     private const float ApartOrTogether = 0.9f;
+    private const float OneEdit = 0.6f;
+    private const float TwoEdits = 0.35f;
     private const int ShortestPart = 3;
     private const int Rare = 5;
     private const int FarCommoner = 20;
@@ -84,16 +86,18 @@ internal sealed class WordsQuery
         var exact = ProductsWith(term);
         if (typed.Edits > 0)
         {
-            var nearby = near.Of(reader, term, typed.Edits);
-            foreach (var word1 in nearby)
+            var nearby = near.Of(reader, typed.Written, typed.Edits);
+            if (exact == 0 && nearby is not [{ Edits: 1 }, ..] && SingularOf(typed.Written) is { } singular)
+                nearby = [.. nearby.Concat(near.Of(reader, singular, typed.Edits)).OrderBy(other => other.Edits)];
+            foreach (var other in nearby.Where(other => other.Term != term))
             {
-                var meant = spelling == Spelling.Near || exact == 0 || exact < Rare && word1.Edits == 1 && word1.Products >= Math.Max(FarCommoner, exact * FarCommoner);
+                var meant = spelling == Spelling.Near || exact == 0 || exact < Rare && other.Edits == 1 && other.Products >= Math.Max(FarCommoner, exact * FarCommoner);
                 if (meant)
-                    readings.Add(new Reading([word1.Term], weight * (word1.Edits == 1 ? 0.6f : 0.35f)));
+                    readings.Add(new Reading([other.Term], weight * (other.Edits == 1 ? OneEdit : TwoEdits)));
             }
 
             if (exact == 0 && nearby is [var nearest, ..])
-                corrections[word.Typed] = nearest.Term;
+                corrections[word.Typed] = nearest.Written;
             if (exact == 0 && SplitOf(term) is { } parts)
                 readings.Add(new Reading(parts, weight * ApartOrTogether));
         }
@@ -165,6 +169,15 @@ internal sealed class WordsQuery
 
         return best;
     }
+
+    /// <summary>A misspelt plural may be several letters away from the one in the catalogue.</summary>
+    private static string? SingularOf(string word) => word switch
+    {
+        { Length: > 5 } when word.EndsWith("ies", StringComparison.Ordinal) => word[..^3] + "y",
+        { Length: > 5 } when word.EndsWith("es", StringComparison.Ordinal) => word[..^2],
+        { Length: > 4 } when word.EndsWith('s') => word[..^1],
+        _ => null,
+    };
 
     private int TitlesWith(string term) => reader.DocFreq(new Term(ProductDocument.Title, term));
 
