@@ -20,6 +20,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     private readonly ConcurrentDictionary<(SidecarInstance, string PubSub), TopicScopes> scopes = new();
     private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyList<Delivery>> discovered = new();
     private readonly ConcurrentDictionary<SidecarInstance, IReadOnlyCollection<IAsyncDisposable>> active = new();
+    private readonly ConcurrentDictionary<Delivery, SidecarInstance> streams = new();
 
     public override async Task StartAsync(CancellationToken ct)
     {
@@ -44,6 +45,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         methods.Unary<PublishEventRequest, Empty>("PublishEvent", OnPublishAsync);
         methods.Unary<BulkPublishRequest, BulkPublishResponse>("BulkPublishEvent", OnBulkPublishAsync);
         methods.Unary<BulkPublishRequest, BulkPublishResponse>("BulkPublishEventAlpha1", OnBulkPublishAsync);
+        methods.Duplex<SubscribeTopicEventsRequestAlpha1, SubscribeTopicEventsResponseAlpha1>("SubscribeTopicEventsAlpha1", OnStreamAsync);
     }
 
     /// <summary>Asks the app once what it listens to; later it only takes its place again.</summary>
@@ -78,9 +80,57 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         await Task.WhenAll(subscriptions.Select(subscription => subscription.DisposeAsync().AsTask()));
     }
 
+    /// <summary>A subscription for as long as the app keeps the stream open, beside those it lists; both share the app's events.</summary>
+    private async Task OnStreamAsync(SidecarInstance instance, IAsyncStreamReader<SubscribeTopicEventsRequestAlpha1> requests, IServerStreamWriter<SubscribeTopicEventsResponseAlpha1> events, ServerCallContext call)
+    {
+        if (!await requests.MoveNext(call.CancellationToken) || requests.Current.InitialRequest is not { } wanted) throw Refused("initial request is required");
+        if (wanted.PubsubName.Length == 0) throw Refused("pubsubName is required");
+        if (wanted.Topic.Length == 0) throw Refused("topic is required");
+        if (!scopes.TryGetValue((instance, wanted.PubsubName), out var scope)) throw new RpcException(new Status(StatusCode.InvalidArgument, $"pubsub {wanted.PubsubName} is not found"));
+        if (!scope.MaySubscribe(wanted.Topic))
+            throw Refused($"failed to create subscription for {wanted.PubsubName}: subscription to topic '{wanted.Topic}' on pubsub '{wanted.PubsubName}' is not allowed");
+
+        var subscription = new Subscription
+        {
+            PubSub = wanted.PubsubName,
+            Topic = wanted.Topic,
+            Rules = [],
+            DefaultPath = "/",
+            Metadata = new Dictionary<string, string>(wanted.Metadata),
+            DeadLetterTopic = wanted.DeadLetterTopic is { Length: > 0 } deadLetters ? deadLetters : null,
+            Kind = SubscriptionKind.Streaming,
+        };
+        var pubsub = components.Of(wanted.PubsubName, instance.AppId);
+        using var delivery = new StreamDelivery(pubsub, instance, subscription, events, log);
+        streams[delivery] = instance;
+        var active = await pubsub.Component.SubscribeAsync(delivery, call.CancellationToken);
+        try
+        {
+            await delivery.OpenAsync(call.CancellationToken);
+            while (await requests.MoveNext(call.CancellationToken))
+            {
+                if (requests.Current.EventProcessed is not { } processed) throw Refused("duplicate initial request received");
+                if (!delivery.Answer(processed)) LogUnexpected(instance.Id, processed.Id);
+            }
+        }
+        catch (Exception e) when (call.CancellationToken.IsCancellationRequested && e is IOException or OperationCanceledException)
+        {
+            LogStreamEnded(instance.Id, wanted.Topic);
+        }
+        finally
+        {
+            streams.TryRemove(delivery, out _);
+            delivery.Dispose();
+            await active.DisposeAsync();
+        }
+
+        static RpcException Refused(string problem) => new(new Status(StatusCode.Unknown, problem));
+    }
+
     public override void Describe(SidecarInstance instance, GetMetadataResponse metadata)
     {
-        foreach (var subscription in (discovered.GetValueOrDefault(instance) ?? []).Select(delivery => delivery.Subscription))
+        var open = streams.Where(stream => stream.Value == instance).Select(stream => stream.Key);
+        foreach (var subscription in (discovered.GetValueOrDefault(instance) ?? []).Concat(open).Select(delivery => delivery.Subscription))
         {
             var entry = new PubsubSubscription
             {
@@ -89,7 +139,12 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
                 DeadLetterTopic = subscription.DeadLetterTopic ?? "",
                 Metadata = { new Dictionary<string, string>(subscription.Metadata) },
                 Rules = new PubsubSubscriptionRules(),
-                Type = subscription.Kind == SubscriptionKind.Declarative ? PubsubSubscriptionType.Declarative : PubsubSubscriptionType.Programmatic,
+                Type = subscription.Kind switch
+                {
+                    SubscriptionKind.Declarative => PubsubSubscriptionType.Declarative,
+                    SubscriptionKind.Streaming => PubsubSubscriptionType.Streaming,
+                    _ => PubsubSubscriptionType.Programmatic,
+                },
             };
             foreach (var rule in subscription.Rules) entry.Rules.Rules.Add(new PubsubSubscriptionRule { Match = rule.Match, Path = rule.Path });
             if (subscription.DefaultPath is { } path) entry.Rules.Rules.Add(new PubsubSubscriptionRule { Path = path });
@@ -363,7 +418,7 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
         if (!instances.All(discovered.ContainsKey)) return;
         foreach (var pubsub in instance.Components.PubSubs.Keys)
             await components.Of(pubsub, instance.AppId).Component.KeepOnlyAsync(instances.SelectMany(one => discovered[one])
-                .Where(delivery => delivery.Subscription.PubSub == pubsub).Select(delivery => delivery.Topic).ToHashSet());
+                .Concat(streams.Where(stream => stream.Value.AppId == instance.AppId).Select(stream => stream.Key)).Where(delivery => delivery.Subscription.PubSub == pubsub).Select(delivery => delivery.Topic).ToHashSet());
     }
 
     [LoggerMessage(LogLevel.Warning, "{Instance}: events reach apps over HTTP only here; this one speaks gRPC and receives none")]
@@ -377,6 +432,12 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
 
     [LoggerMessage(LogLevel.Error, "{Instance}: may not subscribe to {Topic} of {PubSub}")]
     private partial void LogForbidden(string instance, string topic, string pubSub);
+
+    [LoggerMessage(LogLevel.Warning, "{Instance}: an answer to event {Id} came over a stream that does not wait for one")]
+    private partial void LogUnexpected(string instance, string id);
+
+    [LoggerMessage(LogLevel.Debug, "{Instance}: the stream of {Topic} ended")]
+    private partial void LogStreamEnded(string instance, string topic);
 
     [LoggerMessage(LogLevel.Error, "{Instance}: cannot subscribe to {Topic} of {PubSub}")]
     private partial void LogNotSubscribed(string instance, string topic, string pubSub, Exception exception);

@@ -172,17 +172,14 @@ internal readonly record struct Publication(
     /// <summary>What is no positive number is no limit, as in daprd.</summary>
     private long? TimeToLive() => Metadata.TryGetValue("ttlInSeconds", out var text) && long.TryParse(text, out var seconds) && seconds > 0 ? seconds : null;
 
-    private static bool IsJson(string type)
-    {
-        var bare = Bare(type);
-        return bare.Equals("application/json", StringComparison.OrdinalIgnoreCase) || bare.EndsWith("+json", StringComparison.OrdinalIgnoreCase);
-    }
+    /// <summary>No other type is JSON to daprd, not even one that ends in +json: its data travel as text.</summary>
+    private static bool IsJson(string type) => Bare(type).Equals("application/json", StringComparison.OrdinalIgnoreCase);
 
     private static bool IsBinary(string type)
     {
         var bare = Bare(type);
         return bare.Equals("application/octet-stream", StringComparison.OrdinalIgnoreCase)
-            || bare.Contains("protobuf", StringComparison.OrdinalIgnoreCase);
+            || bare.Equals("application/cloudevents+protobuf", StringComparison.OrdinalIgnoreCase);
     }
 
     private static ReadOnlySpan<char> Bare(string type)

@@ -104,7 +104,7 @@ internal sealed class Subscription
     }
 }
 
-internal enum SubscriptionKind { Declarative, Programmatic }
+internal enum SubscriptionKind { Declarative, Programmatic, Streaming }
 
 internal sealed record BulkOptions(int MaxMessages, TimeSpan MaxWait);
 
