@@ -161,6 +161,8 @@ public static class LauncherVerbs
         var grid = new Grid().AddColumn().AddColumn();
         void Row(string what, string where) => grid.AddRow(new Text(what, new Style(Color.Grey)), new Text(where));
         Row("API", $"{running.GatewayUrl}/api/v1/products");
+        foreach (var other in running.GatewayUrls.Skip(1))
+            Row("another instance", $"{other}/api/v1/products");
         Row("API reference", $"{running.GatewayUrl}/scalar");
         Row("mail", running.MailFolder);
         Row("payment provider", $"{running.ProviderUrl} (a double of Stripe; card pm_card_visa pays, pm_card_visa_chargeDeclined does not)");

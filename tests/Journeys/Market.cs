@@ -112,7 +112,7 @@ public sealed class Market : IAsyncLifetime
         if (system is null) throw new InvalidOperationException($"The system did not start:\n{string.Join('\n', printed)}");
         _ = DrainAsync(launcher.StandardOutput);
 
-        gateway = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new Uri(system.GatewayUrl), Timeout = TimeSpan.FromSeconds(60) };
+        gateway = new HttpClient(new AnyGateway(system.GatewayUrls)) { BaseAddress = new Uri(system.GatewayUrl), Timeout = TimeSpan.FromSeconds(60) };
         secrets = JsonDocument.Parse(await File.ReadAllTextAsync(system.SecretsFile)).RootElement.Clone();
         seller = await NewSellerAsync("Journey Goods");
     }
@@ -306,6 +306,16 @@ public sealed class Market : IAsyncLifetime
             await Eventually.Async(() => Task.FromResult(!Signals.IsAlive(part.Pid!.Value, part.StartedAt!.Value)), $"{part.Name} is gone", TimeSpan.FromSeconds(10));
     }
 
+    /// <summary>kill -9 of single processes, by the names that state.json gives them: <c>ordering</c> is the first, <c>ordering-2</c> the second.</summary>
+    public async Task KillOneOfAsync(params IReadOnlyList<string> parts)
+    {
+        var victims = Current().Parts.Where(part => parts.Contains(part.Name)).ToList();
+        Assert.Equal(parts.Count, victims.Count);
+        foreach (var victim in victims) Signals.Send(victim.Pid!.Value, Signals.Kill);
+        foreach (var victim in victims)
+            await Eventually.Async(() => Task.FromResult(!Signals.IsAlive(victim.Pid!.Value, victim.StartedAt!.Value)), $"{victim.Name} is gone", TimeSpan.FromSeconds(10));
+    }
+
     public int PidOf(string part) => Current().Parts.First(candidate => candidate.Name == part).Pid!.Value;
 
     /// <summary>Waits until every part runs and the gateway says it is ready.</summary>
@@ -384,6 +394,31 @@ public sealed class Market : IAsyncLifetime
         foreach (var log in Directory.Exists(Path.Combine(folder, "logs")) ? Directory.GetFiles(Path.Combine(folder, "logs")) : []) File.Copy(log, Path.Combine(kept, Path.GetFileName(log)), overwrite: true);
         await File.WriteAllLinesAsync(Path.Combine(kept, "launcher.log"), printed);
         Directory.Delete(folder, recursive: true);
+    }
+}
+
+/// <summary>A client of a gateway with several instances: goes to the next one when the one it knows does not answer.</summary>
+internal sealed class AnyGateway(IReadOnlyList<string> addresses) : DelegatingHandler(new SocketsHttpHandler { AllowAutoRedirect = false, PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) })
+{
+    private int next;
+
+    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        if (addresses.Count == 1) return await base.SendAsync(request, cancellationToken);
+        if (request.Content is { } content) await content.LoadIntoBufferAsync(cancellationToken);
+        for (var tried = 1; ; tried++)
+        {
+            var address = new Uri(addresses[(Interlocked.Increment(ref next) & int.MaxValue) % addresses.Count]);
+            request.RequestUri = new UriBuilder(request.RequestUri!) { Host = address.Host, Port = address.Port }.Uri;
+            try
+            {
+                return await base.SendAsync(request, cancellationToken);
+            }
+            catch (HttpRequestException) when (tried <= addresses.Count)
+            {
+                // What it had begun is begun once more: every call of these journeys may be repeated.
+            }
+        }
     }
 }
 

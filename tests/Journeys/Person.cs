@@ -14,6 +14,9 @@ public sealed class Person(HttpClient gateway, JsonElement? session)
     private string? refreshToken = Text(session, "refreshToken");
     private DateTimeOffset expiresAt = Text(session, "expiresAt") is { } at ? DateTimeOffset.Parse(at, CultureInfo.InvariantCulture) : DateTimeOffset.MaxValue;
 
+    /// <summary>What identity answered when this person came in.</summary>
+    public JsonElement? Session => session;
+
     public string? Token { get; private set; } = session?.GetProperty("accessToken").GetString();
 
     public Guid Id { get; } = session?.GetProperty("accountId").GetGuid() ?? Guid.Empty;
