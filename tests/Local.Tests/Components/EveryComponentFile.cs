@@ -99,13 +99,6 @@ internal static class Check
 {
     private static readonly string[] InTheCloud = ["aws", "azure", "gcp"];
 
-    /// <summary>What the launcher writes into the secrets file.</summary>
-    private static readonly HashSet<string> Written =
-    [
-        "identity-db", "catalog-db", "inventory-db", "ordering-db", "payments-db", "fulfilment-db", "notifications-db", "actors-db", "redis-host", "redis-password", "rabbitmq-url", "kafka-brokers",
-        "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap", "smtp-host", "smtp-port",
-    ];
-
     public static string? Schemas { get; } = Outside.Find("dapr/component-metadata");
 
     public static ComponentRules Rules(string set)
@@ -114,6 +107,13 @@ internal static class Check
         var definitions = Outside.Find("dapr/crds");
         Assert.SkipWhen(definitions is null, "the resource definitions of Dapr are not beside this checkout");
         var apps = RunPlan.Read(SourceTree.Find().Root).Apps.Select(app => app.AppId).ToHashSet();
-        return new ComponentRules(Schemas, definitions, apps, InTheCloud.Contains(set) ? null : Written);
+        return new ComponentRules(Schemas, definitions, apps, InTheCloud.Contains(set) ? null : Written(set));
+    }
+
+    /// <summary>What the launcher writes into the secrets file when it starts everything on this set.</summary>
+    private static IReadOnlySet<string> Written(string set)
+    {
+        var everything = new LaunchOptions { Components = set, With = new HashSet<string> { "order-feed" } };
+        return Servers.SecretNames(SystemPlan.Read(SourceTree.Find(), everything, SidecarKind.Local));
     }
 }

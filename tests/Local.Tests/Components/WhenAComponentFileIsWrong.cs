@@ -46,6 +46,7 @@ public sealed class WhenAComponentFileIsWrong : IDisposable
 
     [Theory]
     [InlineData("kafka", "pubsub.yaml", "kafka-brokers", "kafka-broker", "pubsub.yaml: brokers: the launcher writes no secret kafka-broker")]
+    [InlineData("rabbitmq", "pubsub.yaml", "rabbitmq-url", "kafka-brokers", "pubsub.yaml: connectionString: the launcher writes no secret kafka-brokers")]
     [InlineData("rabbitmq", "pubsub.yaml", "        key: rabbitmq-url", "        key: url", "pubsub.yaml: connectionString: every secret has one value, under its own name: not rabbitmq-url/url")]
     [InlineData("redis", "carts.yaml", "secretStore: secrets", "secretStore: vault", "carts.yaml: auth.secretStore must be secrets")]
     public void A_secret_that_nobody_keeps_is_found(string set, string file, string right, string wrong, string complaint) => Finds(set, file, right, wrong, complaint);
