@@ -10,7 +10,9 @@ builder.AddMarketplaceDefaults(database: null);                 // the index is 
 builder.Services.AddValidation();
 builder.Services.AddNeighbour<CatalogClient>("catalog");
 builder.Services.AddNeighbour<InventoryClient>("inventory");
+builder.Services.AddSingleton<ISharedCache, StateStoreCache>();
 builder.Services.AddProductSearch();
+builder.Services.AddHostedService<PopularQueriesKeeper>();
 builder.Services.AddSingleton<IndexFeed>();
 builder.Services.AddSingleton<Rebuild>();
 builder.Services.AddHostedService(services => services.GetRequiredService<Rebuild>());

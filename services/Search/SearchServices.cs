@@ -17,6 +17,8 @@ public static class SearchServices
         services.AddOptions<QueryOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(Engine);
         services.AddSingleton<SynonymFile>();
+        services.TryAddSingleton<ISharedCache, NothingShared>();
+        services.AddSingleton<PopularQueries>();
         services.AddSingleton<ProductSearch>();
         services.AddSingleton<Suggestions>();
     }

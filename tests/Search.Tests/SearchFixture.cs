@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using Marketplace.Contracts;
 using Marketplace.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 
 namespace Marketplace.Search.Tests;
@@ -42,12 +43,14 @@ public sealed class SearchFixture(string engine) : IAsyncLifetime
         Directory.Delete(Folder, recursive: true);
     }
 
-    public Task<ServiceUnderTest<Program>> StartAsync(params (string Key, string Value)[] settings)
+    public Task<ServiceUnderTest<Program>> StartAsync(params (string Key, string Value)[] settings) => StartAsync(null, settings);
+
+    public Task<ServiceUnderTest<Program>> StartAsync(Action<IServiceCollection>? replace, params (string Key, string Value)[] settings)
     {
         var all = new Dictionary<string, string?> { ["Search:Engine"] = engine, ["Search:IndexFolder"] = Folder, ["Search:RebuildWhenEmpty"] = "false", ["Search:LockPatience"] = "00:00:00.300" };
         foreach (var (key, value) in settings)
             all[key] = value;
-        return ServiceUnderTest<Program>.StartAsync(calls: ["catalog", "inventory"], settings: all);
+        return ServiceUnderTest<Program>.StartAsync(calls: ["catalog", "inventory"], settings: all, replace: replace);
     }
 
     public async Task RestartAsync()

@@ -65,7 +65,11 @@ public static class Facets
 }
 
 /// <summary>Where a page ended. The engine knows what the key means.</summary>
-public readonly record struct Position(long Key, Guid ProductId);
+/// <param name="Before">The products before the last one, nearest first: where to go on when the last one is gone.</param>
+public sealed record Position(long Key, Guid ProductId, IReadOnlyList<Guid> Before)
+{
+    public const int MostBefore = 2;
+}
 
 /// <param name="Words">None: every product.</param>
 /// <param name="MustMatch">So many of the words that are not optional.</param>

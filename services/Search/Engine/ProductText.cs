@@ -28,7 +28,7 @@ public static class ProductText
         TokenStream stream = new EnglishPossessiveFilter(Version, tokens);
         stream = new LowerCaseFilter(Version, stream);
         stream = new ASCIIFoldingFilter(stream);
-        return new TokenStreamComponents(tokens, new KStemFilter(stream));
+        return new TokenStreamComponents(tokens, new PluralFilter(new KStemFilter(stream)));
     });
 
     /// <summary>Every beginning of every word, so that a completion is one look-up per typed word and no scan over terms; those of the first word a second time, marked.</summary>
@@ -68,6 +68,28 @@ public static class ProductText
         while (words.Count < most && stream.IncrementToken())
             words.Add(new TextWord(term.ToString()!, "", offset.StartOffset, offset.EndOffset));
         return words;
+    }
+
+    /// <summary>What the dictionary holds for a word of its own (lights, glasses) is a plural in a shop all the same.</summary>
+    private sealed class PluralFilter : TokenFilter
+    {
+        private readonly ICharTermAttribute term;
+
+        public PluralFilter(TokenStream input)
+            : base(input) => term = AddAttribute<ICharTermAttribute>();
+
+        public override bool IncrementToken()
+        {
+            if (!m_input.IncrementToken())
+                return false;
+
+            var word = term.Buffer.AsSpan(0, term.Length);
+            if (word.Length < 4 || !word.EndsWith("s") || word.EndsWith("ss") || word.EndsWith("us") || word.EndsWith("is"))
+                return true;
+
+            term.SetLength(word.Length - (word.EndsWith("sses") || word.EndsWith("xes") || word.EndsWith("ches") || word.EndsWith("shes") ? 2 : 1));
+            return true;
+        }
     }
 
     private sealed class BeginningsFilter : TokenFilter

@@ -33,12 +33,20 @@ public sealed record ResultPage(IReadOnlyList<FoundProduct> Items, string? Next,
 public sealed record Relaxed(string By, int Matched, int Of, IReadOnlyList<string> Ignored);
 
 /// <summary>A wish becomes what an engine is asked, step by step less of it while nothing fits; and hot answers are kept.</summary>
-public sealed class ProductSearch(ISearchEngine engine, SynonymFile synonyms, IOptions<QueryOptions> options, TimeProvider time)
+public sealed class ProductSearch(ISearchEngine engine, SynonymFile synonyms, PopularQueries popular, IOptions<QueryOptions> options, TimeProvider time)
 {
     private readonly ConcurrentDictionary<string, Hot> hot = new(StringComparer.Ordinal);
 
     /// <summary>Null when the cursor is not one of this search.</summary>
     public async Task<ResultPage?> FindAsync(Wish wish, string? cursor, CancellationToken ct)
+    {
+        var page = await AnswerAsync(wish, cursor, ct);
+        if (page is { Total: > 0, Relaxed: null, Corrections: null } && string.IsNullOrEmpty(cursor) && wish.Words.Length > 0)
+            popular.Count(wish.Words);
+        return page;
+    }
+
+    private async Task<ResultPage?> AnswerAsync(Wish wish, string? cursor, CancellationToken ct)
     {
         var key = KeyOf(wish);
         Place? from = null;
@@ -114,13 +122,19 @@ public sealed class ProductSearch(ISearchEngine engine, SynonymFile synonyms, IO
     /// <summary>Where a page ended and in which step, so that the next one goes on there.</summary>
     private sealed record Place(Step Step, Position Position)
     {
-        public static string Write(string search, Step step, Position end) => Cursor.Encode(search, (int)step.Spelling, step.MustMatch, end.Key, end.ProductId);
+        public static string Write(string search, Step step, Position end) =>
+            Cursor.Encode([search, (int)step.Spelling, step.MustMatch, end.Key, .. end.Before.Prepend(end.ProductId).Cast<object>()]);
 
-        public static Place? Read(string cursor, string search) =>
-            Cursor.TryDecode(cursor, out var parts) && parts is [var of, var spelling, var must, var key, var product] && of == search
-            && int.TryParse(spelling, CultureInfo.InvariantCulture, out var near) && near is 0 or 1 && int.TryParse(must, CultureInfo.InvariantCulture, out var mustMatch) && mustMatch is >= 0 and <= QueryWords.Most
-            && long.TryParse(key, CultureInfo.InvariantCulture, out var number) && Guid.TryParse(product, out var productId)
-                ? new Place(new Step((Spelling)near, mustMatch), new Position(number, productId))
-                : null;
+        public static Place? Read(string cursor, string search)
+        {
+            if (!Cursor.TryDecode(cursor, out var parts) || parts is not [var of, var spelling, var must, var key, var last, .. var before] || of != search || before.Length > Position.MostBefore
+                || !int.TryParse(spelling, CultureInfo.InvariantCulture, out var near) || near is not (0 or 1)
+                || !int.TryParse(must, CultureInfo.InvariantCulture, out var mustMatch) || mustMatch is < 0 or > QueryWords.Most
+                || !long.TryParse(key, CultureInfo.InvariantCulture, out var number) || !Guid.TryParse(last, out var productId))
+                return null;
+
+            var others = before.Select(text => Guid.TryParse(text, out var id) ? id : (Guid?)null).ToList();
+            return others.Contains(null) ? null : new Place(new Step((Spelling)near, mustMatch), new Position(number, productId, [.. others.OfType<Guid>()]));
+        }
     }
 }

@@ -15,4 +15,14 @@ public sealed class QueryOptions
     public int HotQueries { get; set; } = 2_000;
 
     public TimeSpan HotFor { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>A beginning typed more often than this is hot: its suggestions are kept for <see cref="HotPrefixesFor"/>.</summary>
+    [Range(0, 1_000_000)]
+    public int HotPrefixAfter { get; set; } = 20;
+
+    public TimeSpan HotPrefixesFor { get; set; } = TimeSpan.FromHours(1);
+
+    /// <summary>A query is suggested to others once it was asked so often.</summary>
+    [Range(1, 1_000_000)]
+    public int PopularAfter { get; set; } = 5;
 }

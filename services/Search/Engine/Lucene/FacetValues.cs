@@ -8,6 +8,7 @@ namespace Marketplace.Search.Engine.Lucene;
 /// </summary>
 internal sealed class FacetValues
 {
+    private const int MostWords = 8;
     private readonly ConcurrentDictionary<(string Dimension, string Value), int> numbers = new();
     private readonly ConcurrentDictionary<string, int> dimensions = new(StringComparer.Ordinal);
     private readonly Lock growing = new();
@@ -16,6 +17,11 @@ internal sealed class FacetValues
     private int count;
 
     public readonly record struct Known(int Dimension, string Value, string Label);
+
+    private (Known Value, IReadOnlyList<string> Words)[] categories = [];
+
+    /// <summary>Every category there ever was, with the words of its label.</summary>
+    public IReadOnlyList<(Known Value, IReadOnlyList<string> Words)> Categories => Volatile.Read(ref categories);
 
     public int Count => Volatile.Read(ref count);
 
@@ -55,6 +61,8 @@ internal sealed class FacetValues
 
             number = count;
             known[number] = new Known(which, value, label);
+            if (dimension == Facets.Category)
+                Volatile.Write(ref categories, [.. categories, (known[number], ProductText.BeginningsOf(label, MostWords))]);
             Volatile.Write(ref count, count + 1);
             numbers[(dimension, value)] = number;
             return number;

@@ -61,12 +61,12 @@ public sealed class LuceneEngine : ISearchEngine
         var page = more ? top[..ask.Limit] : top;
         var items = page.ConvertAll(hit => Read(searcher, hit, ranking.Columns, ask.Highlight ? words.Matching : null));
         return new Found(
-            items, results.Total, more ? new Position(page[^1].Rank.Key, items[^1].ProductId) : null, filters.Facets(results.Counts), words.Corrections, words.Unknown);
+            items, results.Total, more ? EndOf(page, items) : null, filters.Facets(results.Counts), words.Corrections, words.Unknown);
     }
 
     /// <summary>
     /// By relevance a page ended at a product, not at a number: all numbers move a little with every listing that comes or goes. So the
-    /// next page begins behind where that product stands now, and behind the old number only when it is gone.
+    /// next page begins behind where that product stands now; when it is gone, behind the one before it.
     /// </summary>
     private Rank NowAt(IndexSearcher searcher, Query query, Ranking ranking, Order order, Position position)
     {
@@ -74,11 +74,20 @@ public sealed class LuceneEngine : ISearchEngine
         if (order != Order.Relevance)
             return then;
 
-        var one = new BooleanQuery { { query, Occur.MUST }, { new TermQuery(new Term(ProductDocument.Id, position.ProductId.ToString("N"))) { Boost = 0 }, Occur.MUST } };
-        var found = new ResultCollector(index, ranking, ProductFilters.None, 1, null, scored: true, CancellationToken.None);
-        searcher.Search(one, found);
-        return found.Top() is [var now] ? now.Rank : then;
+        foreach (var productId in position.Before.Prepend(position.ProductId))
+        {
+            var one = new BooleanQuery { { query, Occur.MUST }, { new TermQuery(ProductDocument.TermOf(productId)) { Boost = 0 }, Occur.MUST } };
+            var found = new ResultCollector(index, ranking, ProductFilters.None, 1, null, scored: true, CancellationToken.None);
+            searcher.Search(one, found);
+            if (found.Top() is [var now])
+                return now.Rank;
+        }
+
+        return then;
     }
+
+    private static Position EndOf(List<RankedDocument> page, List<FoundProduct> items) =>
+        new(page[^1].Rank.Key, items[^1].ProductId, [.. Enumerable.Reverse(items).Skip(1).Take(Position.MostBefore).Select(product => product.ProductId)]);
 
     private static FoundProduct Read(IndexSearcher searcher, RankedDocument hit, Products.Columns signals, IReadOnlySet<string>? highlighted)
     {

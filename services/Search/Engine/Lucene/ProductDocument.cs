@@ -27,6 +27,7 @@ internal static class ProductDocument
     public const string Description = "description";
     public const string Spelling = "spelling";                  // words of the above with their endings
     public const string Beginnings = "beginnings";
+    public const string Category = "category";
     public const string FacetTerms = "facet";
     public const string Price = "price";
     public const string ListedAt = "listed_at";
@@ -75,6 +76,8 @@ internal static class ProductDocument
         document.Add(new TextField(Description, description, Field.Store.NO));
         document.Add(new Field(Spelling, $"{title} {listing.Brand} {shelf}", WordsOnly));
         document.Add(new Field(Beginnings, $"{title} {listing.Brand}", WordsOnly));
+        foreach (var category in path.Append(listing.Category).Select(FacetTerm.Alike).Distinct(StringComparer.Ordinal))
+            document.Add(new StringField(Category, category, Field.Store.NO));
         foreach (var facet in FacetsOf(listing, path, attributes).Distinct(StringComparer.Ordinal))
             document.Add(new SortedSetDocValuesField(FacetTerms, new BytesRef(facet)));
         document.Add(new NumericDocValuesField(Price, listing.Price.Minor));

@@ -6,13 +6,12 @@ using Lucene.Net.Util.Automaton;
 namespace Marketplace.Search.Engine.Lucene;
 
 /// <summary>
-/// Titles in which every typed word begins some word: those that begin as typed first, then what is in stock and sells. When there are
-/// none, one letter of each word may be wrong.
+/// Titles and categories in which every typed word begins some word: titles that begin as typed first, then what is in stock and sells.
+/// When there are none, one letter of each word may be wrong.
 /// </summary>
 internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
 {
     private const int MostWords = 8;
-    private const int ShortestWithTypo = 3;
     private const int MostNear = 30;
     private const int Enough = 4;                               // titles looked at for each one wanted: many products share a title
 
@@ -22,9 +21,18 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
         if (beginnings.Count == 0)
             return [];
 
-        IReadOnlyList<Completion> titles = Titles(beginnings.ConvertAll(beginning => (IReadOnlyList<string>)[beginning]), most);
-        return titles.Count > 0 ? titles : Titles(beginnings.ConvertAll(Near), most);
+        List<Completion> exact = [.. Titles(beginnings.ConvertAll(beginning => (IReadOnlyList<string>)[beginning]), most), .. Categories(beginnings, 0)];
+        return exact.Count > 0 ? exact : [.. Titles(beginnings.ConvertAll(Near), most), .. Categories(beginnings, 1)];
     }
+
+    private IEnumerable<Completion> Categories(IReadOnlyList<string> beginnings, int edits) =>
+        index.Values.Categories
+            .Where(category => Beginnings.Fit(category.Words, beginnings, edits))
+            .Select(category => category.Value)
+            .Select(value => (value.Label, Products: searcher.IndexReader.DocFreq(new Term(ProductDocument.Category, value.Value))))
+            .Where(category => category.Products > 0)
+            .OrderByDescending(category => category.Products)
+            .Select(category => new Completion(category.Label, "category"));
 
     private List<Completion> Titles(IReadOnlyList<IReadOnlyList<string>> beginnings, int most)
     {
@@ -67,7 +75,7 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
 
     private IReadOnlyList<string> Near(string beginning)
     {
-        if (beginning.Length < ShortestWithTypo || beginning.Any(char.IsAsciiDigit))
+        if (beginning.Length < Beginnings.ShortestWithTypo || beginning.Any(char.IsAsciiDigit))
             return [beginning];
 
         var automaton = new CompiledAutomaton(new LevenshteinAutomata(beginning, withTranspositions: true).ToAutomaton(1), finite: true, simplify: false);
