@@ -191,6 +191,30 @@ public sealed class Market : IAsyncLifetime
 
     // ---- Orders ----
 
+    /// <summary>What a shopper does whose answer was lost or was an error of ours: the same once more, with the same key.</summary>
+    public static async Task<Reply> InsistAsync(Func<Task<Reply>> ask, HttpStatusCode wanted)
+    {
+        Reply? last = null;
+        await Eventually.Async(
+            async () =>
+            {
+                try
+                {
+                    last = await ask();
+                }
+                catch (HttpRequestException)
+                {
+                    return false;   // an instance died with the question in its hands
+                }
+
+                Assert.True(last.Status == wanted || (int)last.Status >= 500 || last.Status == HttpStatusCode.Conflict, $"{last.Status}: {last.Text}");
+                return last.Status == wanted;
+            },
+            "the shop answers",
+            TimeSpan.FromSeconds(60));
+        return last!;
+    }
+
     /// <summary>Waits until the order is no longer pending, and gives how it stands then.</summary>
     public static async Task<Reply> SettledAsync(Person buyer, Guid order, TimeSpan? within = null)
     {

@@ -79,31 +79,8 @@ public sealed class WhenTwoOfAKindShareTheWork(WhenTwoOfAKindShareTheWork.Twins 
     private static async Task<Guid> BuyAsync(Person shopper, Guid thing)
     {
         var key = Guid.NewGuid().ToString("N");
-        await UntilAsync(() => shopper.PutAsync("/api/v1/cart", new { lines = new[] { new { productId = thing, quantity = 1 } } }), HttpStatusCode.OK);
-        return (await UntilAsync(() => shopper.CheckoutAsync(300, key: key), HttpStatusCode.Accepted)).Id("orderId");
-    }
-
-    private static async Task<Reply> UntilAsync(Func<Task<Reply>> ask, HttpStatusCode wanted)
-    {
-        Reply? last = null;
-        await Eventually.Async(
-            async () =>
-            {
-                try
-                {
-                    last = await ask();
-                }
-                catch (HttpRequestException)
-                {
-                    return false;   // an instance died with the question in its hands
-                }
-
-                Assert.True(last.Status == wanted || (int)last.Status >= 500 || last.Status == HttpStatusCode.Conflict, $"{last.Status}: {last.Text}");
-                return last.Status == wanted;
-            },
-            "the shop answers",
-            TimeSpan.FromSeconds(60));
-        return last!;
+        await Market.InsistAsync(() => shopper.PutAsync("/api/v1/cart", new { lines = new[] { new { productId = thing, quantity = 1 } } }), HttpStatusCode.OK);
+        return (await Market.InsistAsync(() => shopper.CheckoutAsync(300, key: key), HttpStatusCode.Accepted)).Id("orderId");
     }
 
     public sealed class Twins : IAsyncLifetime
