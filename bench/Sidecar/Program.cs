@@ -216,7 +216,7 @@ internal sealed class DirectConsumer(SidecarBed bed)
 
     private async Task ReadAsync()
     {
-        var options = ConfigurationOptions.Parse($"127.0.0.1:{bed.RedisPort},asyncTimeout=30000,syncTimeout=30000");
+        var options = ConfigurationOptions.Parse($"127.0.0.1:{bed.RedisPort},asyncTimeout=30000,syncTimeout=30000,protocol=resp2");
         await using var own = await ConnectionMultiplexer.ConnectAsync(options);
         try
         {
