@@ -20,6 +20,12 @@ internal partial class Delivery(OpenPubSub pubsub, SidecarInstance instance, Sub
     private static readonly MediaTypeHeaderValue CloudEvents = new(Publication.CloudEvents);
     private static readonly MediaTypeHeaderValue Json = new("application/json");
 
+    /// <summary>What a publisher's metadata may not set: they are about this call, not about the event.</summary>
+    private static readonly HashSet<string> OurHeaders = new(StringComparer.OrdinalIgnoreCase)
+    {
+        "dapr-api-token", "pubsubName", "Host", "Connection", "Expect", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
+    };
+
     private readonly ResiliencePolicy? policy = instance.Components.Resiliency.ComponentInbound(subscription.PubSub, "Pubsub");
     private readonly ConcurrentDictionary<string, int> losses = new();
     private Bulk? bulk;
@@ -144,7 +150,8 @@ internal partial class Delivery(OpenPubSub pubsub, SidecarInstance instance, Sub
         using var content = new ReadOnlyMemoryContent(prepared.Body);
         content.Headers.ContentType = CloudEvents;
         using var request = Instance.Channel.Request(HttpMethod.Post, prepared.Path, content);
-        foreach (var (name, value) in message.Metadata) request.Headers.TryAddWithoutValidation(name, value);
+        foreach (var (name, value) in message.Metadata)
+            if (!OurHeaders.Contains(name)) request.Headers.TryAddWithoutValidation(name, value);
         request.Headers.TryAddWithoutValidation("pubsubName", Subscription.PubSub);
         if (prepared.Trace is { } trace)
         {

@@ -182,35 +182,37 @@ internal sealed partial class PubSubBlock(SidecarHost host) : BuildingBlock(host
     /// <summary>Under the outbound policy of the component, which only tries again what failed. The result names what failed in the end.</summary>
     private async Task<IReadOnlyList<(int Index, string Reason)>> PublishAsync(OpenPubSub component, SidecarInstance instance, string pubsub, string topic, IReadOnlyList<Sealed> contents, CancellationToken ct)
     {
-        var policy = instance.Components.Resiliency.ComponentOutbound(pubsub, "Pubsub");
-        IReadOnlyList<(int Index, string Reason)> refused = [.. Enumerable.Range(0, contents.Count).Select(index => (index, ""))];
-        if (policy is null) return await SendAsync(ct);
+        IReadOnlyList<(int Index, string Reason)>? left = null;   // null: all of them
+        if (instance.Components.Resiliency.ComponentOutbound(pubsub, "Pubsub") is not { } policy) return await SendAsync(ct);
         try
         {
             return await policy.RunAsync(Host.Time, SendAsync, failed => failed.Count > 0, retryable: null, ct);
         }
         catch (Exception e) when (!ct.IsCancellationRequested)
         {
-            return [.. refused.Select(one => (one.Index, e.Message))];   // no answer in time, or an open breaker
+            return All(e.Message);   // no answer in time, or an open breaker
         }
 
         async Task<IReadOnlyList<(int Index, string Reason)>> SendAsync(CancellationToken limit)
         {
-            var left = refused;
+            var sent = left;
             try
             {
-                await component.Component.PublishAsync(component.NameOf(topic), left.Count == contents.Count ? contents : [.. left.Select(one => contents[one.Index])], limit);
-                return refused = [];
+                await component.Component.PublishAsync(component.NameOf(topic), sent is null ? contents : [.. sent.Select(one => contents[one.Index])], limit);
+                return left = [];
             }
             catch (PublishException e)
             {
-                return refused = [.. e.Refused.Select(one => (left[one.Index].Index, one.Reason))];
+                return left = [.. e.Refused.Select(one => (sent is null ? one.Index : sent[one.Index].Index, one.Reason))];
             }
             catch (Exception e) when (!limit.IsCancellationRequested)
             {
-                return refused = [.. left.Select(one => (one.Index, e.Message))];
+                return left = All(e.Message);
             }
         }
+
+        IReadOnlyList<(int Index, string Reason)> All(string reason) =>
+            [.. (left is null ? Enumerable.Range(0, contents.Count) : left.Select(one => one.Index)).Select(index => (index, reason))];
     }
 
     private static DaprApiException Failed(string pubsub, string topic, string reason) =>
