@@ -29,6 +29,7 @@ public sealed class WhenAnotherLanguageListens(Market market)
         (await ada.PostAsync($"/api/v1/orders/{first}/cancellation", new { reason = "changed my mind" })).Expect(HttpStatusCode.Accepted);
         await Market.BecomesAsync(ada, first, "CANCELLED");
         await market.AllUpAsync();
+        await Eventually.Async(AnswersAsync, "the feed answers", TimeSpan.FromSeconds(30));
         await HearsAsync(second, "confirmed", 2500);
         await HearsAsync(first, "cancelled", 5000);
         await AgreesAsync();
@@ -40,6 +41,20 @@ public sealed class WhenAnotherLanguageListens(Market market)
         using var http = new HttpClient();
         var port = market.System.Parts.First(part => part.AppId == "cart").DaprHttpPort;
         return await http.GetFromJsonAsync<JsonElement>($"http://127.0.0.1:{port}/v1.0/invoke/order-feed/method/{question}", Ct);
+    }
+
+    // It is up again, and its sidecar may not have seen that yet: until then it answers that it finds nobody.
+    private async Task<bool> AnswersAsync()
+    {
+        try
+        {
+            await AskAsync("totals");
+            return true;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
     }
 
     private Task HearsAsync(Guid order, string status, long minor) => Eventually.Async(
