@@ -66,6 +66,7 @@ internal sealed class RedisBroker : IBroker
     private readonly string server;
     private readonly string folder = Directory.CreateTempSubdirectory("broker-redis-").FullName;
     private readonly List<string> databases = [];
+    private string[] arguments = [];
     private Process? process;
 
     private RedisBroker(string server) => this.server = server;
@@ -75,12 +76,24 @@ internal sealed class RedisBroker : IBroker
     /// <summary>Metadata of every component.</summary>
     public IReadOnlyList<(string Name, string Value)> Always { get; set; } = [];
 
-    public static async Task<RedisBroker> StartAsync()
+    public static Task<RedisBroker> StartAsync() => StartAsync(null);
+
+    /// <param name="secured">Certificate and key of the server as PEM; then its user is shop, whose password is secret.</param>
+    public static async Task<RedisBroker> StartAsync((string Certificate, string Key)? secured, params string[] more)
     {
         var server = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
             .SelectMany(folder => (string[])[Path.Combine(folder, "redis-server"), Path.Combine(folder, "valkey-server")]).FirstOrDefault(File.Exists);
         Assert.SkipWhen(server is null, "Neither redis-server nor valkey-server is on PATH.");
         var broker = new RedisBroker(server!);
+        broker.arguments = ["--port", $"{broker.Port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", broker.folder, .. more];
+        if (secured is { } pair)
+        {
+            var (certificate, key) = (Path.Combine(broker.folder, "server.crt"), Path.Combine(broker.folder, "server.key"));
+            await File.WriteAllTextAsync(certificate, pair.Certificate);
+            await File.WriteAllTextAsync(key, pair.Key);
+            broker.arguments = ["--tls-port", $"{broker.Port}", "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no", .. broker.arguments, "--port", "0"];
+            broker.Always = [("enableTLS", "true"), ("insecureSkipTLSVerify", "true"), ("redisUsername", "shop"), ("redisPassword", "secret")];
+        }
         await broker.UpAsync();
         return broker;
     }
@@ -95,7 +108,7 @@ internal sealed class RedisBroker : IBroker
 
     public async Task UpAsync()
     {
-        process = Process.Start(new ProcessStartInfo(server, ["--port", $"{Port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", folder])
+        process = Process.Start(new ProcessStartInfo(server, arguments)
         {
             RedirectStandardOutput = true,
         })!;

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Dapr;
@@ -222,6 +224,20 @@ public sealed class WhenRedisCarriesEvents
 
         await Eventually.Async(async () => await second.WaitingAsync("patient") == 0, "nothing waits any more", TimeSpan.FromSeconds(30));
         Assert.Equal(Events, one.Arrivals.Concat(two.Arrivals).Select(arrival => arrival.Data.GetProperty("i").GetInt32()).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Behind_TLS_a_name_and_a_password_it_works_as_well()
+    {
+        using var key = RSA.Create(2048);
+        using var certificate = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        var redis = await RedisBroker.StartAsync((certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem()), "--user", "shop", "on", ">secret", "~*", "&*", "+@all", "--user", "default", "off");
+        await using var billing = Listener("billing", () => Results.Ok());
+        await using var sidecars = await Broadcast.StartAsync(redis, "", billing);
+
+        await sidecars.Client().PublishEventAsync("pubsub", "order.created", new { i = 1 }, Ct);
+        await Eventually.Async(async () => billing.Arrivals.Count == 1 && await sidecars.WaitingAsync("pubsub") == 0, "it arrives");
     }
 
     [Fact]

@@ -23,7 +23,7 @@ internal sealed record RedisStreamSettings(
     public static RedisStreamSettings Of(Component component, SidecarHost host, string app)
     {
         var group = component.Get("consumerID")?.Trim() ?? app;
-        var home = SHA256.HashData(Encoding.UTF8.GetBytes($"{Environment.MachineName}:{Path.GetFullPath(host.Plan.DataFolder)}"));
+        var home = SHA256.HashData(Encoding.UTF8.GetBytes($"{Environment.MachineName}:{Path.GetFullPath(host.Plan.DataFolder)}:{component.Name}"));
         var settings = new RedisStreamSettings(
             group,
             $"{group}@{Convert.ToHexStringLower(home.AsSpan(0, 6))}",

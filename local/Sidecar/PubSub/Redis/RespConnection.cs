@@ -40,10 +40,8 @@ internal sealed class RespConnection : IAsyncDisposable
             {
                 var secure = new SslStream(stream);
                 stream = secure;
-                await secure.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
-                {
-                    TargetHost = options.SslHost ?? (server as DnsEndPoint)?.Host ?? ((IPEndPoint)server).Address.ToString(),
-                }, limit.Token);
+                var host = options.SslHost ?? (server as DnsEndPoint)?.Host ?? ((IPEndPoint)server).Address.ToString();
+                await secure.AuthenticateAsClientAsync(options.SslClientAuthenticationOptions?.Invoke(host) ?? new SslClientAuthenticationOptions { TargetHost = host }, limit.Token);
             }
 
             var connection = new RespConnection(stream);
