@@ -252,6 +252,45 @@ public sealed class WhenListenersFail
 
     [Theory]
     [EveryBroker]
+    public async Task An_event_in_the_hands_of_a_dying_app_comes_again_when_the_app_is_back(string broker)
+    {
+        var hung = new TaskCompletionSource();
+        var hang = 0;
+        await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", async (HttpContext http) =>
+        {
+            if (Interlocked.Increment(ref hang) != 1) return Results.Ok();
+            hung.SetResult();
+            await Task.Delay(Timeout.Infinite, http.RequestAborted);
+            return Results.Ok();
+        }).WithTopic(new TopicOptions { PubsubName = "plain", Name = "order.created", DeadLetterTopic = "billing.dead" }));
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
+        await sidecars.Client().PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
+        await hung.Task.WaitAsync(TimeSpan.FromSeconds(10), Ct);
+
+        await billing.DieAsync();
+        await billing.StartAsync();
+        await Eventually.Async(async () => billing.Arrivals.Count == 2 && await sidecars.WaitingAsync("plain") == 0, "it comes again");
+        Assert.Single(billing.Arrivals.Select(arrival => arrival.Id).Distinct());
+    }
+
+    [Theory]
+    [EveryBroker]
+    public async Task An_event_that_cuts_the_line_again_and_again_is_a_dead_letter(string broker)
+    {
+        await using var billing = new ListeningApp("billing", app =>
+        {
+            app.MapPost("/orders", (HttpContext http) => http.Abort()).WithTopic(new TopicOptions { PubsubName = "plain", Name = "order.created", DeadLetterTopic = "billing.dead" });
+            app.MapPost("/dead", () => Results.Ok()).WithTopic("plain", "billing.dead");
+        });
+        await using var sidecars = await Broadcast.StartAsync(broker, billing);
+        await sidecars.Client().PublishEventAsync("plain", "order.created", new { i = 0 }, Ct);
+
+        await Eventually.Async(() => billing.At("/dead").Count == 1, "it ends among the dead letters");
+        Assert.InRange(billing.At("/orders").Count, 2, 20);
+    }
+
+    [Theory]
+    [EveryBroker]
     public async Task One_of_two_instances_that_dies_under_load_loses_nothing(string broker)
     {
         const int Events = 400;
