@@ -93,6 +93,7 @@ public sealed class Market : IAsyncLifetime
         [
             typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--components", set,
             .. instances.Length > 0 ? (string[])["--instances", instances] : [],
+            .. apps.Length == 0 ? (string[])["--no-build"] : [],   // the system of all journeys came first and built everything
             .. noFeed is null ? (string[])["--with", .. apps] : [],
         ];
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
