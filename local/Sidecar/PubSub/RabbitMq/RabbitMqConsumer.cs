@@ -123,7 +123,7 @@ internal sealed partial class RabbitMqConsumer : IAsyncDisposable
     private async Task DeclareAsync(IChannel channel, CancellationToken ct)
     {
         var options = pubsub.Options;
-        await channel.ExchangeDeclareAsync(subscription.Topic, options.ExchangeKind, options.Durable, options.DeletedWhenUnused, cancellationToken: ct);
+        await channel.ExchangeDeclareAsync(delivery.Topic, options.ExchangeKind, options.Durable, options.DeletedWhenUnused, cancellationToken: ct);
         if (options.EnableDeadLetter)
         {
             var (exchange, letters) = ($"dlx-{queue}", $"dlq-{queue}");
@@ -137,7 +137,7 @@ internal sealed partial class RabbitMqConsumer : IAsyncDisposable
         await channel.QueueDeclareAsync(queue, options.Durable, exclusive: false, options.DeletedWhenUnused, queueArguments, cancellationToken: ct);
         if (options.PrefetchCount > 0) await channel.BasicQosAsync(0, options.PrefetchCount, global: false, ct);
         foreach (var key in subscription.Metadata.GetValueOrDefault("routingKey", "").Split(','))
-            await channel.QueueBindAsync(queue, subscription.Topic, key, cancellationToken: ct);
+            await channel.QueueBindAsync(queue, delivery.Topic, key, cancellationToken: ct);
     }
 
     private Dictionary<string, object?> Limits()
