@@ -17,6 +17,13 @@ public sealed record LaunchOptions
     public IReadOnlySet<string>? Only { get; init; }
     public bool Build { get; init; } = true;
     public bool FreePorts { get; init; }
+
+    /// <summary>A port of dapr.yaml that is taken is an error.</summary>
+    public bool FixedPorts { get; init; }
+
+    /// <summary>How long an app or a sidecar may take to get ready.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(90);
+
     public bool Json { get; init; }
     public bool Help { get; init; }
 
@@ -29,7 +36,9 @@ public sealed record LaunchOptions
           --with app,app         also start these apps, which dapr.yaml marks with optIn
           --instances app=2,…    several instances of an app id
           --only app,app         start these services only
-          --ports free           take free ports for everything instead of the usual ones
+          --ports free|fixed     take free ports for everything; or those of dapr.yaml and no others (by default a port
+                                 that is taken is replaced by a free one, which is said)
+          --patience <seconds>   how long an app may take to get ready (default 90)
           --no-build             start what is built, stale or not
           --json                 one line of JSON when everything is ready, for programs
         """;
@@ -64,7 +73,15 @@ public sealed record LaunchOptions
                 case "--only": options = options with { Only = Value().Split(',', StringSplitOptions.RemoveEmptyEntries).ToHashSet() }; break;
                 case "--no-build": options = options with { Build = false }; break;
                 case "--ports":
-                    options = Value() == "free" ? options with { FreePorts = true } : throw new UsageException("--ports takes only the word free.");
+                    options = Value() switch
+                    {
+                        "free" => options with { FreePorts = true },
+                        "fixed" => options with { FixedPorts = true },
+                        var other => throw new UsageException($"--ports is free or fixed, not {other}."),
+                    };
+                    break;
+                case "--patience":
+                    options = int.TryParse(Value(), out var seconds) && seconds > 0 ? options with { Patience = TimeSpan.FromSeconds(seconds) } : throw new UsageException("--patience wants a number of seconds.");
                     break;
                 case "--json": options = options with { Json = true }; break;
                 case "--help" or "-h" or "help": options = options with { Help = true }; break;

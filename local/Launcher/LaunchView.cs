@@ -6,6 +6,7 @@ namespace Marketplace.Local.Launcher;
 /// <summary>What the person at the terminal sees while things start; plain lines where there is no terminal.</summary>
 public sealed class LaunchView(IAnsiConsole console, bool live)
 {
+    private const int Unbroken = 10_000;
     private readonly Dictionary<string, string> said = [];
     private string headline = "";
 
@@ -13,10 +14,19 @@ public sealed class LaunchView(IAnsiConsole console, bool live)
 
     public static LaunchView Create(bool json)
     {
-        var console = json
-            ? AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(System.Console.Error) })
-            : AnsiConsole.Console;
+        var console = json ? OnErrors() : AnsiConsole.Console;
+        if (System.Console.IsOutputRedirected)
+            console.Profile.Width = Unbroken;
         return new LaunchView(console, !json && console.Profile.Capabilities.Interactive && !System.Console.IsOutputRedirected);
+    }
+
+    /// <summary>For standard error. A message that names file and line must not be broken where no terminal shows it.</summary>
+    public static IAnsiConsole OnErrors()
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(System.Console.Error) });
+        if (System.Console.IsErrorRedirected)
+            console.Profile.Width = Unbroken;
+        return console;
     }
 
     public void Headline(string text)

@@ -16,6 +16,7 @@ public static class LauncherVerbs
         var started = TimeProvider.System.GetTimestamp();
         await using var system = await LocalSystem.StartAsync(tree, options, view, ct);
         var took = TimeProvider.System.GetElapsedTime(started);
+        Remark(view.Console, system);
         if (options.Json)
             Console.WriteLine(system.Describe().ToLine());
         else
@@ -30,14 +31,13 @@ public static class LauncherVerbs
         var view = LaunchView.Create(options.Json);
         await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, ct);
         var running = system.Describe();
+        Remark(view.Console, system);
         if (options.Json)
         {
             Console.WriteLine(running.ToLine());
         }
         else
         {
-            foreach (var remark in system.Remarks)
-                view.Console.MarkupLineInterpolated($"[yellow]{remark}[/]");
             var brokers = string.Concat(new[] { ("Redis", running.RedisAddress), ("RabbitMQ", running.RabbitMqAddress), ("Kafka", running.KafkaBrokers) }.Where(one => one.Item2.Length > 0).Select(one => $" · {one.Item1} {one.Item2}"));
             view.Console.MarkupLineInterpolated($"PostgreSQL {running.PostgresAddress}{brokers} · mail in {running.MailFolder} · secrets in {running.SecretsFile}");
             view.Console.MarkupLineInterpolated($"Databases are migrated. Go on with [bold]APP_API_TOKEN={system.AppToken} dapr run -f .[/] · Ctrl-C stops all of it.");
@@ -143,21 +143,31 @@ public static class LauncherVerbs
             Explain(failure);
             return 1;
         }
+        catch (Exception failure)
+        {
+            // Nothing of it runs any more by now; what is left is to say it whole, for whoever mends it.
+            await Console.Error.WriteLineAsync(failure.ToString());
+            return 1;
+        }
     }
 
     public static void Explain(Exception failure)
     {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        var console = LaunchView.OnErrors();
         console.MarkupLineInterpolated($"[red]{failure.Message}[/]");
         if (failure is LaunchException { Advice: { } advice })
             console.WriteLine(advice);
     }
 
+    private static void Remark(IAnsiConsole console, LocalSystem system)
+    {
+        foreach (var remark in system.Remarks)
+            console.MarkupLineInterpolated($"[yellow]{remark}[/]");
+    }
+
     private static void Welcome(IAnsiConsole console, LocalSystem system, TimeSpan took)
     {
         var running = system.Describe();
-        foreach (var remark in system.Remarks)
-            console.MarkupLineInterpolated($"[yellow]{remark}[/]");
         var grid = new Grid().AddColumn().AddColumn();
         void Row(string what, string where) => grid.AddRow(new Text(what, new Style(Color.Grey)), new Text(where));
         Row("API", $"{running.GatewayUrl}/api/v1/products");

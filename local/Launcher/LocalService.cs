@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Marketplace.Local.Sidecar.RunFile;
 
 namespace Marketplace.Local.Launcher;
@@ -20,6 +21,30 @@ public sealed record LocalService(RunApp App)
     /// <summary>Our own services tell when they can serve; of others we know only what dapr.yaml says of their health.</summary>
     public string ReadyPath => Project is not null ? "/readyz" : App.HealthCheck?.Path ?? "/";
 
+    /// <summary>How many processes of it there may be, where its own settings limit them.</summary>
+    public ReplicaLimit? Replicas => ReplicaLimit.Read(Path.Combine(App.Folder, "appsettings.json"));
+
     /// <summary>A service with migrations has a database, named after its app id.</summary>
     public string? Database => Directory.Exists(Path.Combine(App.Folder, "Migrations")) ? App.AppId.Replace('-', '_') : null;
+}
+
+/// <summary>A service with an index or store of its own inside says in its settings that it lets one process in, and why.</summary>
+public sealed record ReplicaLimit(int AtMost, string Because, string File)
+{
+    public static ReplicaLimit? Read(string settings)
+    {
+        if (!System.IO.File.Exists(settings))
+            return null;
+        try
+        {
+            using var json = JsonDocument.Parse(System.IO.File.ReadAllBytes(settings), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            return json.RootElement.TryGetProperty("Replicas", out var replicas)
+                ? new ReplicaLimit(replicas.GetProperty(nameof(AtMost)).GetInt32(), replicas.GetProperty(nameof(Because)).GetString()!, settings)
+                : null;
+        }
+        catch (JsonException wrong)
+        {
+            throw new LaunchException($"{settings}:{wrong.LineNumber + 1}: not valid JSON: {wrong.Message}");
+        }
+    }
 }

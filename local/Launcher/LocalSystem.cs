@@ -149,9 +149,9 @@ public sealed class LocalSystem : IAsyncDisposable
                 instances.Add(new AppInstance(name, service, new Part(name, "service", Changed)
                 {
                     AppId = service.AppId,
-                    Port = ports.Take(name, number == 1 ? service.App.AppPort : null),
-                    DaprHttpPort = ports.Take($"{name}/http", number == 1 ? service.App.DaprHttpPort : null),
-                    DaprGrpcPort = ports.Take($"{name}/grpc", number == 1 ? service.App.DaprGrpcPort : null),
+                    Port = TakePort(name, number == 1 ? service : null, "appPort", service.App.AppPort),
+                    DaprHttpPort = TakePort($"{name}/http", number == 1 ? service : null, "daprHTTPPort", service.App.DaprHttpPort),
+                    DaprGrpcPort = TakePort($"{name}/grpc", number == 1 ? service : null, "daprGRPCPort", service.App.DaprGrpcPort),
                     Needs = servers.Stores,
                 }));
             }
@@ -176,7 +176,7 @@ public sealed class LocalSystem : IAsyncDisposable
             StartService(instance, sidecars);
 
         using var abandon = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        List<Task> waits = [.. parts.Except(servers.Parts).Select(part => part.UntilReadyAsync(TimeSpan.FromSeconds(90), abandon.Token))];
+        List<Task> waits = [.. parts.Except(servers.Parts).Select(part => part.UntilReadyAsync(options.Patience, abandon.Token))];
         while (waits.Count > 0)
         {
             var done = await Task.WhenAny(waits);
@@ -189,6 +189,23 @@ public sealed class LocalSystem : IAsyncDisposable
         ready = true;
         view.Headline("The marketplace is up");
         Changed();
+    }
+
+    /// <summary>The port of dapr.yaml, or another one with a remark where somebody has it; that is an error where exactly these are wanted.</summary>
+    /// <param name="first">Null for a further instance, whose ports stand nowhere.</param>
+    private int TakePort(string purpose, LocalService? first, string key, int? usual)
+    {
+        if (first is null)
+            return ports.Take(purpose, null);
+        if (!ports.IsTaken(usual))
+            return ports.Take(purpose, usual);
+        var place = first.App.Places.GetValueOrDefault(key);
+        var taken = $"port {usual} is taken{(PortHolder.Of(usual!.Value) is { } holder ? $" by {holder}" : "")}";
+        if (options.FixedPorts)
+            throw place.Error($"{first.AppId}: {key}", $"{taken}. End that, write another port there, or leave out --ports fixed.");
+        var other = ports.Take(purpose, usual);
+        remarks.Add($"{place}: {taken}; {first.AppId} has {other} as its {key} instead. (`--ports fixed` makes that an error.)");
+        return other;
     }
 
     private int GatewayPort => plan.RunFile.Apps.FirstOrDefault(app => app.AppId == "gateway")?.AppPort ?? 8080;
@@ -216,6 +233,15 @@ public sealed class LocalSystem : IAsyncDisposable
         await servers.StartAsync(GatewayPort, ct);
         await built;
         await MigrateAsync(ct);
+        foreach (var service in plan.Services)
+        {
+            foreach (var (key, port) in new[] { ("appPort", service.App.AppPort), ("daprHTTPPort", service.App.DaprHttpPort), ("daprGRPCPort", service.App.DaprGrpcPort) })
+            {
+                if (ports.IsTaken(port))
+                    remarks.Add($"{service.App.Places.GetValueOrDefault(key)}: {service.AppId}: {key}: port {port} is taken{(PortHolder.Of(port!.Value) is { } holder ? $" by {holder}" : "")}; `dapr run` will end there.");
+            }
+        }
+
         ready = true;
         view.Headline("The infrastructure is up");
         Changed();
@@ -277,7 +303,7 @@ public sealed class LocalSystem : IAsyncDisposable
     /// </summary>
     private string ForThisFolder(string set)
     {
-        const string Usual = "../../.local/";
+        const string Usual = SystemPlan.UsualFolder;
         if (Path.GetFullPath(Data.Root) == Path.Combine(plan.Tree.Root, ".local") || !Directory.EnumerateFiles(set).Any(file => File.ReadAllText(file).Contains(Usual, StringComparison.Ordinal)))
             return set;
         var copy = Directory.CreateDirectory(Path.Combine(Data.Root, "components", plan.Set.Name)).FullName;

@@ -10,6 +10,9 @@ namespace Marketplace.Local.Launcher;
 /// </summary>
 public sealed class PortBook(string? file, bool onlyFreeOnes)
 {
+    /// <summary>True when the usual port is the one that is wanted and somebody else has it.</summary>
+    public bool IsTaken(int? usual) => !onlyFreeOnes && usual is { } port && !given.Contains(port) && !IsFree(port);
+
     private readonly Dictionary<string, int> remembered = Read(file);
     private readonly HashSet<int> given = [];
 

@@ -34,7 +34,7 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
     public static IReadOnlySet<string> SecretNames(SystemPlan plan) => new HashSet<string>(
     [
         .. plan.Services.Where(service => service.Database is not null).Select(service => $"{service.AppId}-db"), "actors-db",
-        .. plan.Needs.Redis ? (string[])["redis-host", "redis-password"] : [], .. plan.Needs.RabbitMq ? (string[])["rabbitmq-url"] : [],
+        "redis-password", .. plan.Needs.Redis ? (string[])["redis-host"] : [], .. plan.Needs.RabbitMq ? (string[])["rabbitmq-url"] : [],
         .. plan.Needs.Kafka ? (string[])["kafka-brokers"] : [], .. plan.Needs.Mail ? (string[])["smtp-host", "smtp-port"] : [],
         "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap",
     ]);
@@ -203,11 +203,10 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
             .ToDictionary(service => $"{service.AppId}-db", service => login.To(service.Database!, service.Database, keys.Database(service.AppId)));
         secrets["actors-db"] = login.ToSidecar("dapr", "dapr", keys.Database("actors"));
         if (plan.Needs.Redis)
-        {
             secrets["redis-host"] = RedisAddress;
-            secrets["redis-password"] = ConfiguredRedis.FirstOrDefault(part => part.StartsWith("password=", StringComparison.OrdinalIgnoreCase))?["password=".Length..] ?? "";
-        }
 
+        // Also for a set that writes the host down itself and asks only for the password.
+        secrets["redis-password"] = ConfiguredRedis.FirstOrDefault(part => part.StartsWith("password=", StringComparison.OrdinalIgnoreCase))?["password=".Length..] ?? "";
         if (plan.Needs.RabbitMq)
             secrets["rabbitmq-url"] = rabbitMqUrl;
         if (plan.Needs.Kafka)

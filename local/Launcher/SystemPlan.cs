@@ -1,12 +1,18 @@
+using Marketplace.Local.Sidecar.Resiliency;
 using Marketplace.Local.Sidecar.Resources;
 using Marketplace.Local.Sidecar.RunFile;
+using Marketplace.Local.Sidecar.Secrets;
 
 namespace Marketplace.Local.Launcher;
 
 /// <summary>What is to run, decided and checked from files alone, before anything is built or started.</summary>
 public sealed class SystemPlan
 {
+    /// <summary>Where the sets for a real Dapr find the launcher's data folder, seen from the folder of a service.</summary>
+    public const string UsualFolder = "../../.local/";
+
     private readonly SidecarKind sidecar;
+    private readonly Dictionary<string, ResourceFolder> own = [];
 
     private SystemPlan(SourceTree tree, LaunchOptions options, SidecarKind sidecar, RunPlan runFile, IReadOnlyList<LocalService> services, ComponentFolder set)
     {
@@ -16,7 +22,7 @@ public sealed class SystemPlan
         RunFile = runFile;
         Services = services;
         Set = set;
-        Needs = Needs.Of(set.Resources.Components.Where(component => services.Any(service => IsInScope(component.Scopes, service))));
+        Needs = Needs.Of(services.SelectMany(service => ResourcesOf(service).Components.Where(component => IsInScope(component.Scopes, service))));
     }
 
     public SourceTree Tree { get; }
@@ -43,6 +49,12 @@ public sealed class SystemPlan
         foreach (var asked in options.With.Where(asked => !all.Any(service => service.IsNamed(asked))))
             throw new UsageException($"--with: there is no app {asked} in dapr.yaml{Nearest.Hint(asked, all.Where(service => service.App.OptIn).Select(service => service.AppId))}.");
 
+        foreach (var service in all)
+        {
+            if (options.Instances.TryGetValue(service.AppId, out var asked) && service.Replicas is { } limit && asked > limit.AtMost)
+                throw new UsageException($"--instances {service.AppId}={asked}: {service.AppId} allows {limit.AtMost}, {limit.Because} ({limit.File}).");
+        }
+
         var services = all.Where(service => options.Only is { } only ? only.Contains(service.AppId) : !service.App.OptIn || options.With.Any(service.IsNamed)).ToList();
         var set = ComponentFolder.Find(tree, options.Components ?? (sidecar == SidecarKind.Local ? "local" : "redis"));
         var plan = new SystemPlan(tree, options, sidecar, runFile, services, set)
@@ -55,16 +67,123 @@ public sealed class SystemPlan
 
     public static bool IsInScope(IReadOnlyList<string> scopes, LocalService service) => scopes.Count == 0 || scopes.Contains(service.AppId);
 
+    private IEnumerable<ResourceFolder> Folders => Apps.Select(ResourcesOf).Distinct();
+
+    /// <summary>All apps of dapr.yaml, also those that do not start: a scope may name them.</summary>
+    private IEnumerable<LocalService> Apps => RunFile.Apps.Select(app => new LocalService(app));
+
+    /// <summary>What is wrong with the files that can be seen without starting anything: all of it, at once.</summary>
     private void Check()
     {
-        foreach (var component in Set.Resources.Components)
+        var wrong = new List<ResourceException>();
+        void Try(Action check)
         {
-            ComponentTypes.Check(component);
-            if (sidecar == SidecarKind.Local && !ComponentTypes.IsServed(component) && !component.IgnoreErrors)
-                throw Component.NotServed(component);
-            if (sidecar != SidecarKind.Local && component.Type == "pubsub.in-memory")
-                throw component.TypePlace.Error("spec.type", $"component {component.Name} is a pubsub.in-memory, whose events never leave one daprd: no app would hear of another. Take a set with a broker, such as --components redis.");
+            try
+            {
+                check();
+            }
+            catch (ResourceException one)
+            {
+                if (!wrong.Exists(other => other.Message == one.Message))
+                    wrong.Add(one);
+            }
         }
+
+        foreach (var folder in Folders)
+        {
+            foreach (var component in folder.Components)
+                Try(() => Check(component));
+            foreach (var twice in folder.Components.GroupBy(component => component.Name).Where(group => group.Count() > 1))
+                Try(() => throw twice.Last().Place.Error("metadata.name", $"a component {twice.Key} is declared at {twice.First().Place} already; give one of them another name."));
+            foreach (var (scopes, places) in folder.Components.Select(one => (one.Scopes, one.ScopePlaces))
+                         .Concat(folder.Subscriptions.Select(one => (one.Scopes, one.ScopePlaces))).Concat(folder.Resiliency.Select(one => (one.Scopes, one.ScopePlaces))))
+            {
+                foreach (var (scope, place) in scopes.Zip(places).Where(pair => RunFile.Apps.All(app => app.AppId != pair.First)))
+                    Try(() => throw place.Error("scopes", $"there is no app {scope} in {RunFile.File}{Nearest.Hint(scope, RunFile.Apps.Select(app => app.AppId))}."));
+            }
+        }
+
+        foreach (var service in Services)
+            Check(service, Try);
+        if (wrong.Count == 1)
+            throw wrong[0];
+        if (wrong.Count > 1)
+            throw new LaunchException(string.Join('\n', wrong.OrderBy(one => one.File, StringComparer.Ordinal).ThenBy(one => one.Line).Select(one => one.Message)), $"{wrong.Count} things to correct; nothing was started.");
+    }
+
+    private void Check(ComponentManifest component)
+    {
+        ComponentTypes.Check(component);
+        if (sidecar == SidecarKind.Local && !ComponentTypes.IsServed(component) && !component.IgnoreErrors)
+            throw Component.NotServed(component);
+        if (sidecar != SidecarKind.Local && component.Type == "pubsub.in-memory")
+            throw component.TypePlace.Error("spec.type", $"component {component.Name} is a pubsub.in-memory, whose events never leave one daprd: no app would hear of another. Take a set with a broker, such as --components redis.");
+    }
+
+    /// <summary>What its sidecar would find out when it loads its resources.</summary>
+    private void Check(LocalService service, Action<Action> attempt)
+    {
+        var folder = ResourcesOf(service);
+        var components = folder.Components.Where(component => IsInScope(component.Scopes, service)).ToList();
+        if (service.App.ConfigFile is { } file)
+            attempt(() => Configuration.Read(file));
+        attempt(() => _ = new ResiliencyPolicies([.. folder.Resiliency.Where(one => IsInScope(one.Scopes, service))]));
+        foreach (var subscription in folder.Subscriptions.Where(one => IsInScope(one.Scopes, service)))
+        {
+            var brokers = components.Where(component => component.Type.StartsWith("pubsub.", StringComparison.Ordinal)).Select(component => component.Name).ToList();
+            if (!brokers.Contains(subscription.PubsubName))
+                attempt(() => throw subscription.Place.Error("spec.pubsubname", $"app {service.AppId} has no pub/sub component {subscription.PubsubName}{Nearest.Hint(subscription.PubsubName, brokers)}."));
+        }
+
+        foreach (var component in components.Where(component => !component.IgnoreErrors))
+            attempt(() => CheckSecrets(service, component, components));
+    }
+
+    private void CheckSecrets(LocalService service, ComponentManifest component, List<ComponentManifest> all)
+    {
+        foreach (var item in component.Metadata.Values.Where(item => item.Secret is not null))
+        {
+            var field = $"component {component.Name}: spec.metadata.{item.Name}.secretKeyRef";
+            if (component.SecretStore is not { } name)
+                throw item.Place.Error(field, "names a secret, but the component names no auth.secretStore.");
+            var stores = all.Where(one => one.Type.StartsWith("secretstores.", StringComparison.Ordinal)).ToList();
+            if (stores.Find(one => one.Name == name) is not { } store)
+                throw component.Place.Error($"component {component.Name}: auth.secretStore", $"app {service.AppId} has no secret store {name}{Nearest.Hint(name, stores.Select(one => one.Name))}.");
+            if (KnownSecrets(service, store) is { } known && !known.Contains((item.Secret!.Name, item.Secret.Key)))
+            {
+                throw item.Place.Error(field, $"secret store {name} has no secret {item.Secret.Name}{(item.Secret.Key == item.Secret.Name ? "" : $" with a key {item.Secret.Key}")}{Nearest.Hint(item.Secret.Name, known.Select(one => one.Name).Where(one => one != item.Secret.Name))}."
+                    + (IsOurs(store) ? $" The launcher writes {string.Join(", ", known.Select(one => one.Name).Order(StringComparer.Ordinal))}." : ""));
+            }
+        }
+    }
+
+    /// <summary>Names and keys of the secrets in a store; null where only a running sidecar can tell.</summary>
+    private HashSet<(string Name, string Key)>? KnownSecrets(LocalService service, ComponentManifest store)
+    {
+        if (IsOurs(store))
+            return [.. Servers.SecretNames(this).Select(name => (name, name))];
+        if (store.Type != "secretstores.local.file")
+            return null;
+        var metadata = store.Metadata.Values.ToDictionary(item => item.Name, item => item.Environment is { } variable ? Environment.GetEnvironmentVariable(variable) ?? "" : item.Value ?? "", StringComparer.OrdinalIgnoreCase);
+        return [.. LocalFileSecrets.Open(new Component(store, metadata), service.App.Folder).Names];
+    }
+
+    /// <summary>The file that the launcher writes, named by its variable or by its usual place beside the services.</summary>
+    private static bool IsOurs(ComponentManifest store) => store.Type == "secretstores.local.file" && store.Metadata.TryGetValue("secretsFile", out var file)
+        && (file.Environment == "MARKETPLACE_SECRETS" || file.Value == UsualFolder + "secrets.json");
+
+    private ResourceFolder ResourcesOf(LocalService service)
+    {
+        if (!service.App.HasOwnResources)
+            return Set.Resources;
+        if (!own.TryGetValue(service.AppId, out var resources))
+        {
+            var folders = service.App.ResourcesPaths.Select(ResourceFolder.Read).ToList();
+            own[service.AppId] = resources = new ResourceFolder(
+                [.. folders.SelectMany(folder => folder.Components)], [.. folders.SelectMany(folder => folder.Subscriptions)], [.. folders.SelectMany(folder => folder.Resiliency)]);
+        }
+
+        return resources;
     }
 
     private static void Known(IEnumerable<string> named, string option, List<LocalService> all)

@@ -47,8 +47,12 @@ public static class ComponentTypes
         if (type.Keys is null) return;
         foreach (var item in manifest.Metadata.Values)
         {
-            if (!type.Keys.Contains(item.Name, StringComparer.OrdinalIgnoreCase))
-                throw item.Place.Error($"component {manifest.Name}: spec.metadata.{item.Name}", $"{manifest.Type} has no such key{Nearest.Hint(item.Name, type.Keys.Except(manifest.Metadata.Keys, StringComparer.OrdinalIgnoreCase))}.");
+            if (type.Keys.Contains(item.Name, StringComparer.OrdinalIgnoreCase)) continue;
+            var hint = Nearest.Hint(item.Name, type.Keys.Except(manifest.Metadata.Keys, StringComparer.OrdinalIgnoreCase));
+
+            // Of types that only daprd serves the list may lack a key, so that one is refused there only when it looks like a slip.
+            if (hint.Length > 0 || IsServed(manifest))
+                throw item.Place.Error($"component {manifest.Name}: spec.metadata.{item.Name}", $"{manifest.Type} has no such key{hint}.");
         }
 
         if (type.Required.FirstOrDefault(key => !manifest.Metadata.TryGetValue(key, out var item) || item is { Secret: null, Environment: null, Value: "" or null }) is { } missing)

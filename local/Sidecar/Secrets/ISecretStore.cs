@@ -17,7 +17,7 @@ internal sealed record SecretStoreComponent(Component Component, ISecretStore St
 
     public static ISecretStore OpenStore(Component component, SidecarApp app) => (component.Type, component.Manifest.Version) switch
     {
-        ("secretstores.local.file", "v1") => LocalFileSecrets.Open(component, app),
+        ("secretstores.local.file", "v1") => LocalFileSecrets.Open(component, app.AppFolder),
         ("secretstores.local.env", "v1") => new EnvironmentSecrets(component.Get("prefix") ?? ""),
         _ => throw component.UnknownType(),
     };
@@ -26,9 +26,10 @@ internal sealed record SecretStoreComponent(Component Component, ISecretStore St
 /// <summary>secretstores.local.file: a JSON file, read once. Nested objects become flat names, or one secret of several values with multiValued.</summary>
 internal sealed class LocalFileSecrets(Dictionary<string, Dictionary<string, string>> secrets) : ISecretStore
 {
-    public static LocalFileSecrets Open(Component component, SidecarApp app)
+    /// <param name="folder">Where a relative path of the file starts: the app's folder.</param>
+    public static LocalFileSecrets Open(Component component, string folder)
     {
-        var file = Path.GetFullPath(component.Require("secretsFile"), app.AppFolder);
+        var file = Path.GetFullPath(component.Require("secretsFile"), folder);
         if (!File.Exists(file)) throw component.Error("secretsFile", $"there is no file {file}.");
 
         JsonDocument document;
@@ -48,6 +49,9 @@ internal sealed class LocalFileSecrets(Dictionary<string, Dictionary<string, str
             return new LocalFileSecrets(component.Bool("multiValued") ? Several(document.RootElement, separator) : Flat(document.RootElement, separator));
         }
     }
+
+    /// <summary>What can be referred to: the names of the secrets with the keys of each.</summary>
+    public IEnumerable<(string Name, string Key)> Names => secrets.SelectMany(secret => secret.Value.Keys.Select(key => (secret.Key, key)));
 
     public ValueTask<Dictionary<string, string>?> GetAsync(string name, CancellationToken ct) => new(secrets.GetValueOrDefault(name));
 
