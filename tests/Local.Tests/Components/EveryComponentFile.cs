@@ -72,6 +72,39 @@ public sealed class EveryComponentFile
             Assert.Equal(File.ReadAllText(Path.Combine(Folder("local"), file)), File.ReadAllText(Path.Combine(Folder(set), file)));
     }
 
+    [Theory]
+    [InlineData("redis", "processingTimeout")]
+    [InlineData("aws", "messageVisibilityTimeout")]
+    [InlineData("azure", "handlerTimeoutInSec")]
+    [InlineData("gcp", "ackDeadline")]
+    public void Leaves_a_message_its_minute_of_tries_before_the_broker_takes_its_reader_for_dead(string set, string key)
+    {
+        var messages = Documents(Path.Combine(Folder(set), "resiliency.yaml")).Single();
+        var retry = Map(Map(Map(Map(messages, "spec")!, "policies")!, "retries")!, "restart")!;
+        Assert.True(GoDuration.TryParse(Text(retry, "duration")!, out var pause));
+        var minute = pause * int.Parse(Text(retry, "maxRetries")!, System.Globalization.CultureInfo.InvariantCulture);
+
+        Assert.True(GoDuration.TryParse(Value(set, "pubsub", key), out var patience));   // bare numbers are seconds
+        Assert.True(patience > minute, $"{set}: {key} is {patience}, the tries take {minute}");
+    }
+
+    [Theory]
+    [InlineData("cache", "redisHost")]
+    [InlineData("carts", "redisHost")]
+    [InlineData("payment-status", "redisHost")]
+    [InlineData("order-feed", "redisHost")]
+    [InlineData("pubsub", "brokers")]
+    [InlineData("email", "host", "port")]
+    public void Names_a_host_and_port_that_docker_compose_starts_and_publishes(string component, string host, string? port = null)
+    {
+        var address = Value("compose", component, host) + (port is null ? "" : $":{Value("compose", component, port)}");
+        var services = Map(Load(Path.Combine(Root, "docker-compose.yml")), "services")!;
+        var service = Map(services, address.Split(':')[0]);
+        Assert.True(service is not null, $"{address}: docker-compose.yml has {string.Join(", ", Keys(services))}");
+        Assert.Contains($"127.0.0.1:{address.Split(':')[1]}:{address.Split(':')[1]}", Items<YamlScalarNode>(service, "ports").Select(one => one.Value));
+        Assert.Null(Map(service, "profiles"));
+    }
+
     [Fact]
     public void Of_the_run_file_uses_keys_that_the_command_line_knows()
     {
@@ -90,6 +123,9 @@ public sealed class EveryComponentFile
         Assert.All(plan.Apps, entry => Assert.Equal("/livez", entry.HealthCheck?.Path));
         Assert.All(plan.Apps.Where(entry => !entry.OptIn), entry => Assert.True(Directory.EnumerateFiles(entry.Folder, "*.csproj").Any()));
     }
+
+    private static string Value(string set, string component, string key) =>
+        Text(Items(Map(Documents(Path.Combine(Folder(set), $"{component}.yaml")).Single(), "spec")!, "metadata").Single(item => Text(item, "name") == key), "value")!;
 
     private static string Folder(string set) => Path.Combine(Root, "components", set);
 }
