@@ -26,7 +26,7 @@ public static class LauncherVerbs
         return 0;
     });
 
-    public static Task<int> InfraAsync(string[] args) => GuardedAsync(args, "infra", "starts PostgreSQL, Redis, the mail catcher and the payment provider double, for those who go on with `dapr run -f .`", async (options, ct) =>
+    public static Task<int> InfraAsync(string[] args) => GuardedAsync(args, "infra", "starts what the component set needs from outside (PostgreSQL, Redis or a broker, mail, the payment provider double), migrates, and prints the `dapr run` line to go on with", async (options, ct) =>
     {
         var view = LaunchView.Create(options.Json);
         await using var system = await LocalSystem.StartInfrastructureAsync(SourceTree.Find(), options, view, ct);
@@ -40,7 +40,8 @@ public static class LauncherVerbs
         {
             var brokers = string.Concat(new[] { ("Redis", running.RedisAddress), ("RabbitMQ", running.RabbitMqAddress), ("Kafka", running.KafkaBrokers) }.Where(one => one.Item2.Length > 0).Select(one => $" · {one.Item1} {one.Item2}"));
             view.Console.MarkupLineInterpolated($"PostgreSQL {running.PostgresAddress}{brokers} · mail in {running.MailFolder} · secrets in {running.SecretsFile}");
-            view.Console.MarkupLineInterpolated($"Databases are migrated. Go on with [bold]APP_API_TOKEN={system.AppToken} dapr run -f .[/] · Ctrl-C stops all of it.");
+            view.Console.MarkupLineInterpolated($"Databases are migrated. Ctrl-C stops all of it. With the Dapr CLI, go on in {SourceTree.Find().Root} with");
+            Console.WriteLine($"  {running.GoOn}");   // whole, so that it can be copied
         }
 
         await UntilAsked(ct);

@@ -47,6 +47,9 @@ public sealed class LocalSystem : IAsyncDisposable
     /// <summary>Remarks for the person who started it, shown below the table.</summary>
     public IReadOnlyList<string> Remarks => remarks;
 
+    /// <summary>After `infra`: the command that starts everything else, with its environment.</summary>
+    public string GoOn { get; private set; } = "";
+
     public string OperatorPassword => keys.OperatorPassword;
     public string AppToken => keys.AppToken;
 
@@ -74,6 +77,7 @@ public sealed class LocalSystem : IAsyncDisposable
             Sidecar = sidecars is null ? "none" : plan.Dapr is null ? "local" : "daprd",
             RabbitMqAddress = servers.RabbitMqAddress,
             KafkaBrokers = servers.KafkaBrokers,
+            GoOn = GoOn,
         };
     }
 
@@ -242,6 +246,7 @@ public sealed class LocalSystem : IAsyncDisposable
             }
         }
 
+        GoOn = RunFileCopy.Command(plan, Data, keys, ForThisFolder(plan.Set.Folder));
         ready = true;
         view.Headline("The infrastructure is up");
         Changed();

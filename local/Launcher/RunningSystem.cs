@@ -29,6 +29,9 @@ public sealed record RunningSystem(
     public string RabbitMqAddress { get; init; } = "";
     public string KafkaBrokers { get; init; } = "";
 
+    /// <summary>Where only the infrastructure runs: the command that starts the rest. It holds the app token.</summary>
+    public string GoOn { get; init; } = "";
+
     /// <summary>Of every instance of the gateway. Nothing stands in front of them here: a client takes one, and another when that is gone.</summary>
     public IReadOnlyList<string> GatewayUrls => [.. Parts.Where(part => part.AppId == "gateway" && part.Port is not null).Select(part => $"http://127.0.0.1:{part.Port}")];
 
