@@ -38,7 +38,7 @@ public sealed class Market : IAsyncLifetime
     private string? noFeed;
 
     public Market()
-        : this(Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen ? chosen : "local", "ordering=2,inventory=2", ["order-feed-node"])
+        : this(Chosen, "ordering=2,inventory=2", ["order-feed-node"])
     {
     }
 
@@ -49,7 +49,8 @@ public sealed class Market : IAsyncLifetime
         this.apps = apps;
     }
 
-    public string Set => set;
+    /// <summary>The set of this process.</summary>
+    public static string Chosen { get; } = Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen ? chosen : "local";
 
     public RunningSystem System => system ?? throw new InvalidOperationException("The system is not up.");
 

@@ -89,7 +89,7 @@ public sealed class WhenTwoOfAKindShareTheWork(WhenTwoOfAKindShareTheWork.Twins 
 
         public Market Market { get; private set; } = null!;
 
-        public async ValueTask InitializeAsync() => Market = await Market.StartAsync("local", Two);
+        public async ValueTask InitializeAsync() => Market = await Market.StartAsync(Market.Chosen, Two);
 
         public ValueTask DisposeAsync() => Market.DisposeAsync();
     }
