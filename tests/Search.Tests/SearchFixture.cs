@@ -47,7 +47,7 @@ public sealed class SearchFixture(string engine) : IAsyncLifetime
 
     public Task<ServiceUnderTest<Program>> StartAsync(Action<IServiceCollection>? replace, params (string Key, string Value)[] settings)
     {
-        var all = new Dictionary<string, string?> { ["Search:Engine"] = engine, ["Search:IndexFolder"] = Folder, ["Search:RebuildWhenEmpty"] = "false", ["Search:LockPatience"] = "00:00:00.300" };
+        var all = new Dictionary<string, string?> { ["Search:Engine"] = engine, ["Search:IndexFolder"] = Folder, ["Search:RebuildWhenEmpty"] = "false", ["Search:HotPrefixAfter"] = "1000000", ["Search:LockPatience"] = "00:00:00.300" };
         foreach (var (key, value) in settings)
             all[key] = value;
         return ServiceUnderTest<Program>.StartAsync(calls: ["catalog", "inventory"], settings: all, replace: replace);

@@ -19,7 +19,8 @@ public static class ProductText
 {
     internal const LuceneVersion Version = LuceneVersion.LUCENE_48;
     internal const char AtStart = '^';
-    private const int LongestPrefix = 20;
+    internal const int LongestPrefix = 3;
+    private const int LongestBeginning = 20;
 
     /// <summary>Lower case, no accents, no plurals and other endings that a dictionary knows to be endings.</summary>
     internal static readonly Analyzer Words = Analyzer.NewAnonymous((_, reader) =>
@@ -31,7 +32,10 @@ public static class ProductText
         return new TokenStreamComponents(tokens, new PluralFilter(new KStemFilter(stream)));
     });
 
-    /// <summary>Every beginning of every word, so that a completion is one look-up per typed word and no scan over terms; those of the first word a second time, marked.</summary>
+    /// <summary>
+    /// Every word, and the short beginnings that many words share, so that a completion is one look-up for them and a scan over few terms
+    /// for longer ones; those of the first word a second time, marked.
+    /// </summary>
     internal static readonly Analyzer Beginnings = Analyzer.NewAnonymous((_, reader) =>
     {
         var tokens = new StandardTokenizer(Version, reader);
@@ -56,7 +60,7 @@ public static class ProductText
 
     /// <summary>What was typed as beginnings of words, none longer than those in the index.</summary>
     public static IReadOnlyList<string> BeginningsOf(string text, int most) =>
-        [.. Read(Written, text, most).Select(word => word.Term.Length <= LongestPrefix ? word.Term : word.Term[..LongestPrefix])];
+        [.. Read(Written, text, most).Select(word => word.Term.Length <= LongestBeginning ? word.Term : word.Term[..LongestBeginning])];
 
     private static List<TextWord> Read(Analyzer analyzer, string text, int most)
     {
@@ -95,7 +99,7 @@ public static class ProductText
     private sealed class BeginningsFilter : TokenFilter
     {
         private readonly ICharTermAttribute term;
-        private readonly char[] word = new char[LongestPrefix];
+        private readonly char[] word = new char[LongestBeginning];
         private int length;
         private int emitted;
         private int number = -1;
@@ -116,7 +120,7 @@ public static class ProductText
                 {
                     if (!m_input.IncrementToken())
                         return false;
-                    length = Math.Min(term.Length, LongestPrefix);
+                    length = Math.Min(term.Length, LongestBeginning);
                     term.Buffer.AsSpan(0, length).CopyTo(word);
                     (number, marked) = (number + 1, false);
                 }
@@ -124,7 +128,7 @@ public static class ProductText
                 emitted = 0;
             }
 
-            emitted++;
+            emitted = emitted < LongestPrefix ? emitted + 1 : length;
             term.SetEmpty();
             if (marked)
                 term.Append(AtStart);

@@ -45,12 +45,12 @@ public sealed class LuceneEngine : ISearchEngine
 
     private Found Find(IndexSearcher searcher, Ask ask, CancellationToken ct)
     {
-        var words = new WordsQuery(searcher, near, ask);
+        index.Segments.Warm(searcher.IndexReader);              // all values have their numbers before counting begins
+        var words = new WordsQuery(new IndexWords(searcher.IndexReader, index.Segments), near, ask);
         var filters = new ProductFilters(ask, index.Values);
         if (filters.NothingFits && ask.Counted.Count == 0)
             return new Found([], 0, null, [], words.Corrections, words.Unknown);
 
-        index.Segments.Warm(searcher.IndexReader);              // all values have their numbers before counting begins
         var ranking = new Ranking(ask.Order, index.Products.Current, SalesWeight.At(time.GetUtcNow()));
         var after = ask.After is { } position ? NowAt(searcher, words.Query, ranking, ask.Order, position) : (Rank?)null;
         var results = new ResultCollector(index, ranking, filters, ask.Limit + 1, after, ask.Order == Order.Relevance, ct);

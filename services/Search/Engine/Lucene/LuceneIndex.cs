@@ -16,9 +16,10 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed partial class LuceneIndex(SearchOptions options, string folder, TimeProvider time, ILogger log) : IAsyncDisposable
 {
     /// <summary>Goes up when documents change their shape: an index of another format is put aside and built anew.</summary>
-    private const string Format = "5";
+    private const string Format = "6";
     private const string FormatKey = "format";
     private const string FilledKey = "filled";
+    private const int WorthSharing = 300;
 
     /// <summary>How long an order is remembered as counted: far longer than a broker delivers again.</summary>
     private static readonly TimeSpan OrderMemory = TimeSpan.FromDays(3);
@@ -43,7 +44,9 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
 
     public FacetValues Values { get; } = new();
 
-    public SegmentCache Segments => field ??= new SegmentCache(Products, Values);
+    public SegmentCache Segments => field ??= new SegmentCache(Products, Values, Vocabulary);
+
+    public Vocabulary Vocabulary { get; } = new();
 
     public long Generation => Volatile.Read(ref generation);
 
@@ -176,8 +179,18 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
             }
         }
 
-        // One document each, so that their order does not matter and both cores can analyse text.
-        Parallel.ForEach(next, Several, changed => Write(changed.Key, Products.StateOf(changed.Key), changed.Value, texts.GetValueOrDefault(changed.Key)));
+        // One document each, so that their order does not matter and both cores can analyse text. Of few it is not worth it: every thread
+        // leaves a segment behind.
+        if (texts.Count < WorthSharing)
+        {
+            foreach (var (productId, state) in next)
+                Write(productId, Products.StateOf(productId), state, texts.GetValueOrDefault(productId));
+        }
+        else
+        {
+            Parallel.ForEach(next, Several, changed => Write(changed.Key, Products.StateOf(changed.Key), changed.Value, texts.GetValueOrDefault(changed.Key)));
+        }
+
         foreach (var (orderId, at) in orders)
             writer!.AddDocument(ProductDocument.Order(orderId, at));
         ForgetOldOrders();
@@ -248,6 +261,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
     {
         Products.Clear();                                       // before a reader is warmed: its columns hold slots
         counted.Clear();
+        Vocabulary.Clear();
         Directory.CreateDirectory(IndexPath);
         directory = FSDirectory.Open(new DirectoryInfo(IndexPath), NoLockFactory.GetNoLockFactory());   // our own lock outside is the stricter one
         writer = new IndexWriter(directory, new IndexWriterConfig(ProductText.Version, ProductDocument.Analyzer)
@@ -255,6 +269,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
             OpenMode = OpenMode.CREATE_OR_APPEND,
             Similarity = Similarity,
             RAMBufferSizeMB = 64,
+            MergePolicy = new TieredMergePolicy { SegmentsPerTier = 5, MaxMergeAtOnce = 5 },   // searches pay for every segment
             MergedSegmentWarmer = new Warmer(Segments),
         });
         if (DirectoryReader.IndexExists(directory) && writer.NumDocs > 0 && !(writer.CommitData.TryGetValue(FormatKey, out var format) && format == Format))
@@ -381,7 +396,11 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
 
     private sealed class Warmer(SegmentCache segments) : IndexWriter.IndexReaderWarmer
     {
-        public override void Warm(AtomicReader reader) => segments.Of(reader);
+        public override void Warm(AtomicReader reader)
+        {
+            segments.Of(reader);
+            segments.WordsOf(reader);
+        }
     }
 
     private sealed class WarmSearchers(SegmentCache segments) : SearcherFactory

@@ -54,6 +54,8 @@ internal static class ProductDocument
 
     private static readonly FieldType WordsOnly = Frozen(new FieldType(TextField.TYPE_NOT_STORED) { OmitNorms = true, IndexOptions = IndexOptions.DOCS_ONLY });
 
+    private static readonly FieldType NoPlaces = Frozen(new FieldType(TextField.TYPE_NOT_STORED) { IndexOptions = IndexOptions.DOCS_AND_FREQS });
+
     public static Analyzer Analyzer { get; } = new PerFieldAnalyzerWrapper(ProductText.Words, new Dictionary<string, Analyzer> { [Beginnings] = ProductText.Beginnings, [Spelling] = ProductText.Written });
 
     public static Term TermOf(Guid productId) => new(Id, NameOf(productId));
@@ -71,9 +73,9 @@ internal static class ProductDocument
         var document = Start(Id, listing.ProductId, ProductKind);
         document.Add(new StringField(Kind, Product, Field.Store.NO));
         document.Add(new TextField(Title, title, Field.Store.NO));
-        document.Add(new TextField(Brand, listing.Brand, Field.Store.NO));
-        document.Add(new TextField(Shelf, shelf, Field.Store.NO));
-        document.Add(new TextField(Description, description, Field.Store.NO));
+        document.Add(new Field(Brand, listing.Brand, NoPlaces));
+        document.Add(new Field(Shelf, shelf, NoPlaces));
+        document.Add(new Field(Description, description, NoPlaces));
         document.Add(new Field(Spelling, $"{title} {listing.Brand} {shelf}", WordsOnly));
         document.Add(new Field(Beginnings, $"{title} {listing.Brand}", WordsOnly));
         foreach (var category in path.Append(listing.Category).Select(FacetTerm.Alike).Distinct(StringComparer.Ordinal))

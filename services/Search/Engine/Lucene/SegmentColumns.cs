@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Lucene.Net.Index;
+using Lucene.Net.Search;
 using Lucene.Net.Util;
 
 namespace Marketplace.Search.Engine.Lucene;
@@ -81,16 +82,54 @@ internal sealed class SegmentColumns
     }
 }
 
-/// <summary>The columns of the segments in use; those of a merged-away segment go with it.</summary>
-internal sealed class SegmentCache(Products products, FacetValues values)
+/// <summary>What is kept in memory of the segments in use; that of a merged-away segment goes with it.</summary>
+internal sealed class SegmentCache(Products products, FacetValues values, Vocabulary vocabulary)
 {
     private readonly ConditionalWeakTable<object, SegmentColumns> columns = [];
+    private readonly ConditionalWeakTable<object, SegmentWords> words = [];
 
     public SegmentColumns Of(AtomicReader segment) => columns.GetValue(segment.CoreCacheKey, _ => SegmentColumns.Of(segment, products, values));
+
+    public SegmentWords WordsOf(AtomicReader segment) => words.GetValue(segment.CoreCacheKey, _ => SegmentWords.Of(segment, vocabulary));
 
     public void Warm(IndexReader reader)
     {
         foreach (var leaf in reader.Leaves)
+        {
             Of(leaf.AtomicReader);
+            WordsOf(leaf.AtomicReader);
+        }
+    }
+}
+
+/// <summary>The words of all segments of one search.</summary>
+internal sealed class IndexWords(IndexReader reader, SegmentCache segments)
+{
+    private readonly IList<AtomicReaderContext> leaves = reader.Leaves;
+    private readonly SegmentWords[] words = [.. reader.Leaves.Select(leaf => segments.WordsOf(leaf.AtomicReader))];
+
+    public int ProductsWith(string field, string word)
+    {
+        var (which, products) = (SegmentWords.IndexOf(field), 0);
+        foreach (var segment in words)
+            products += segment.ProductsWith(which, word);
+        return products;
+    }
+
+    /// <summary>Null when nothing has the word in this field. It counts as rare as is said.</summary>
+    public TermQuery? QueryOf(string field, string word, float boost, int rarity)
+    {
+        var which = SegmentWords.IndexOf(field);
+        TermContext? context = null;
+        for (var i = 0; i < words.Length; i++)
+        {
+            if (words[i].StateOf(leaves[i].AtomicReader, which, word) is not { } state)
+                continue;
+            var first = context is null;
+            context ??= new TermContext(reader.Context);
+            context.Register(state, leaves[i].Ord, first ? rarity : 0, first ? rarity : 0);
+        }
+
+        return context is null ? null : new TermQuery(new Term(field, word), context) { Boost = boost };
     }
 }

@@ -1,7 +1,6 @@
 using Lucene.Net.Index;
 using Lucene.Net.Search;
 using Lucene.Net.Util;
-using Lucene.Net.Util.Automaton;
 
 namespace Marketplace.Search.Engine.Lucene;
 
@@ -12,8 +11,10 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
 {
     private const int MostWords = 8;
-    private const int MostNear = 30;
+    private const int MostWordsOfOne = 200;
     private const int Enough = 4;                               // titles looked at for each one wanted: many products share a title
+
+    private readonly IndexWords words = new(searcher.IndexReader, index.Segments);
 
     public IReadOnlyList<Completion> Complete(string typed, int most)
     {
@@ -21,30 +22,32 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
         if (beginnings.Count == 0)
             return [];
 
-        List<Completion> exact = [.. Titles(beginnings.ConvertAll(beginning => (IReadOnlyList<string>)[beginning]), most), .. Categories(beginnings, 0)];
-        return exact.Count > 0 ? exact : [.. Titles(beginnings.ConvertAll(Near), most), .. Categories(beginnings, 1)];
+        List<Completion> exact = [.. Titles(beginnings, Words, most), .. Categories(beginnings, 0)];
+        return exact.Count > 0 ? exact : [.. Titles(beginnings, Near, most), .. Categories(beginnings, 1)];
     }
 
     private IEnumerable<Completion> Categories(IReadOnlyList<string> beginnings, int edits) =>
         index.Values.Categories
             .Where(category => Beginnings.Fit(category.Words, beginnings, edits))
             .Select(category => category.Value)
-            .Select(value => (value.Label, Products: searcher.IndexReader.DocFreq(new Term(ProductDocument.Category, value.Value))))
+            .Select(value => (value.Label, Products: searcher.Search(new TermQuery(new Term(ProductDocument.Category, value.Value)), 1).TotalHits))   // without deleted ones
             .Where(category => category.Products > 0)
             .OrderByDescending(category => category.Products)
             .Select(category => new Completion(category.Label, "category"));
 
-    private List<Completion> Titles(IReadOnlyList<IReadOnlyList<string>> beginnings, int most)
+    private List<Completion> Titles(IReadOnlyList<string> beginnings, Func<string, IReadOnlyList<string>> waysOf, int most)
     {
         var query = new BooleanQuery();
-        foreach (var ways in beginnings)
+        foreach (var beginning in beginnings)
         {
-            if (ways.Count == 0)
+            if (AnyOf(waysOf(beginning)) is not { } any)
                 return [];
-            query.Add(AnyOf(ways), Occur.MUST);
+            query.Add(any, Occur.MUST);
         }
 
-        query.Add(new ConstantScoreQuery(AnyOf([.. beginnings[0].Select(way => ProductText.AtStart + way)])), Occur.SHOULD);
+        // The first word typed stands first in the title.
+        if (AnyOf(waysOf(beginnings[0]).Select(way => ProductText.AtStart + way)) is { } first)
+            query.Add(new ConstantScoreQuery(first), Occur.SHOULD);
         var best = new CompletionCollector(index, most * Enough);
         searcher.Search(query, best);
 
@@ -61,40 +64,21 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
         return [.. titles.Distinct(StringComparer.OrdinalIgnoreCase).Take(most).Select(title => new Completion(title, "title"))];
     }
 
-    private static Query AnyOf(IReadOnlyList<string> ways)
+    /// <summary>A short beginning is a term of its own; of a longer one all words it begins.</summary>
+    private IReadOnlyList<string> Words(string beginning) =>
+        beginning.Length <= ProductText.LongestPrefix ? [beginning] : index.Vocabulary.Beginning(beginning, 0);
+
+    /// <summary>Null when no product has any of them.</summary>
+    private Query? AnyOf(IEnumerable<string> ways)
     {
-        if (ways is [var only])
-            return Silent(only);
         var any = new BooleanQuery(disableCoord: true);
-        foreach (var way in ways)
-            any.Add(Silent(way), Occur.SHOULD);
-        return any;
+        foreach (var way in ways.Select(way => (Word: way, Products: words.ProductsWith(ProductDocument.Beginnings, way))).Where(way => way.Products > 0).OrderByDescending(way => way.Products).Take(MostWordsOfOne))
+            any.Add(words.QueryOf(ProductDocument.Beginnings, way.Word, boost: 0, rarity: 1), Occur.SHOULD);
+        return any.Clauses.Count switch { 0 => null, 1 => any.Clauses[0].Query, _ => any };
     }
 
-    private static TermQuery Silent(string beginning) => new(new Term(ProductDocument.Beginnings, beginning)) { Boost = 0 };
-
-    private IReadOnlyList<string> Near(string beginning)
-    {
-        if (beginning.Length < Beginnings.ShortestWithTypo || beginning.Any(char.IsAsciiDigit))
-            return [beginning];
-
-        var automaton = new CompiledAutomaton(new LevenshteinAutomata(beginning, withTranspositions: true).ToAutomaton(1), finite: true, simplify: false);
-        var found = new Dictionary<string, int>(StringComparer.Ordinal);
-        foreach (var leaf in searcher.IndexReader.Leaves)
-        {
-            if (leaf.AtomicReader.GetTerms(ProductDocument.Beginnings) is not { } terms)
-                continue;
-            var matching = automaton.GetTermsEnum(terms);
-            while (matching.MoveNext())
-            {
-                var term = matching.Term.Utf8ToString();
-                if (term[0] != ProductText.AtStart)
-                    found[term] = found.GetValueOrDefault(term) + matching.DocFreq;
-            }
-        }
-
-        return [.. found.OrderByDescending(term => term.Value).Take(MostNear).Select(term => term.Key)];
-    }
+    private IReadOnlyList<string> Near(string beginning) =>
+        beginning.Length < Beginnings.ShortestWithTypo || beginning.Any(char.IsAsciiDigit) ? [beginning] : index.Vocabulary.Beginning(beginning, 1);
 
     private sealed class CompletionCollector(LuceneIndex index, int most) : ICollector
     {

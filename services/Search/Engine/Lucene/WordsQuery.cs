@@ -24,7 +24,7 @@ internal sealed class WordsQuery
         (ProductDocument.Title, 4f), (ProductDocument.Brand, 3f), (ProductDocument.Shelf, 2f), (ProductDocument.Description, 1f),
     ];
 
-    private readonly IndexReader reader;
+    private readonly IndexWords index;
     private readonly NearWords near;
     private readonly Spelling spelling;
     private readonly Dictionary<string, int> known = new(StringComparer.Ordinal);
@@ -32,9 +32,9 @@ internal sealed class WordsQuery
     private readonly List<string> unknown = [];
     private readonly HashSet<string> matching = new(StringComparer.Ordinal);
 
-    public WordsQuery(IndexSearcher searcher, NearWords near, Ask ask)
+    public WordsQuery(IndexWords index, NearWords near, Ask ask)
     {
-        (reader, this.near, spelling) = (searcher.IndexReader, near, ask.Spelling);
+        (this.index, this.near, spelling) = (index, near, ask.Spelling);
         Query = Build(ask);
     }
 
@@ -67,7 +67,7 @@ internal sealed class WordsQuery
             query.Add(needed, Occur.MUST);
         }
 
-        if (ask.Words.Count > 1)
+        if (ask.Words.Count > 1 && ask.Words.All(word => word.Readings[0].Terms.All(term => TitlesWith(term) > 0)))
             query.Add(PhraseOf(ask.Words), Occur.SHOULD);
         return query;
     }
@@ -84,11 +84,11 @@ internal sealed class WordsQuery
             readings.Add(new Reading([term + right], weight));
 
         var exact = ProductsWith(term);
-        if (typed.Edits > 0)
+        if (typed.Edits > 0 && (spelling == Spelling.Near || exact < Rare))
         {
-            var nearby = near.Of(reader, typed.Written, typed.Edits);
+            var nearby = near.Of(index, typed.Written, typed.Edits);
             if (exact == 0 && nearby is not [{ Edits: 1 }, ..] && SingularOf(typed.Written) is { } singular)
-                nearby = [.. nearby.Concat(near.Of(reader, singular, typed.Edits)).OrderBy(other => other.Edits)];
+                nearby = [.. nearby.Concat(near.Of(index, singular, typed.Edits)).OrderBy(other => other.Edits)];
             foreach (var other in nearby.Where(other => other.Term != term))
             {
                 var meant = spelling == Spelling.Near || exact == 0 || exact < Rare && other.Edits == 1 && other.Products >= Math.Max(FarCommoner, exact * FarCommoner);
@@ -134,10 +134,13 @@ internal sealed class WordsQuery
         return best;
     }
 
-    private static void AddTo(DisjunctionMaxQuery best, string term, float weight, int rarity)
+    private void AddTo(DisjunctionMaxQuery best, string term, float weight, int rarity)
     {
         foreach (var (field, fieldWeight) in Fields)
-            best.Add(new TermQuery(new Term(field, term), rarity) { Boost = fieldWeight * weight });
+        {
+            if (index.QueryOf(field, term, fieldWeight * weight, rarity) is { } query)
+                best.Add(query);
+        }
     }
 
     private static PhraseQuery PhraseOf(IReadOnlyList<WantedWord> words)
@@ -179,14 +182,14 @@ internal sealed class WordsQuery
         _ => null,
     };
 
-    private int TitlesWith(string term) => reader.DocFreq(new Term(ProductDocument.Title, term));
+    private int TitlesWith(string term) => index.ProductsWith(ProductDocument.Title, term);
 
     private int ProductsWith(string term)
     {
         if (known.TryGetValue(term, out var products))
             return products;
         foreach (var (field, _) in Fields)
-            products = Math.Max(products, reader.DocFreq(new Term(field, term)));
+            products = Math.Max(products, index.ProductsWith(field, term));
         return known[term] = products;
     }
 }
