@@ -169,7 +169,7 @@ public sealed partial class SidecarHost : IAsyncDisposable
         {
             grpc.MaxReceiveMessageSize = (int)Math.Min(largest, int.MaxValue);
             grpc.MaxSendMessageSize = (int)Math.Min(largest, int.MaxValue);
-            grpc.IgnoreUnknownServices = false;
+            grpc.IgnoreUnknownServices = true;   // they are for some app
         });
         foreach (var block in blocks)
         {

@@ -152,6 +152,7 @@ internal sealed partial class ActorsBlock : BuildingBlock
 
     private async Task<IReadOnlyDictionary<string, ActorConfig>> DiscoverAsync(SidecarInstance instance, CancellationToken ct)
     {
+        if (instance.App.AppProtocol is "grpc" or "grpcs") return new Dictionary<string, ActorConfig>();
         const int Attempts = 4;
         for (var attempt = 1; ; attempt++)
         {

@@ -45,7 +45,7 @@ internal sealed partial class BindingsBlock(SidecarHost host) : BuildingBlock(ho
         var running = new Readers();
         foreach (var binding in instance.Components.Bindings.Values)
         {
-            if (binding.Input is not { } input || !await IsWantedAsync(instance, binding, ct)) continue;
+            if (binding.Input is not { } input || instance.App.AppProtocol is "grpc" or "grpcs" || !await IsWantedAsync(instance, binding, ct)) continue;
             running.Tasks.Add(ReadAsync(instance, binding, input, running.Stop.Token));
         }
 

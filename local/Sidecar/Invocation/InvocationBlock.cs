@@ -23,10 +23,15 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
     private static readonly ForwarderRequestConfig ClearHttp2 = Plain with { Version = new Version(2, 0) };
 
     private IHttpForwarder forwarder = null!;
+    private GrpcProxy proxy = null!;
 
     public override void ConfigureServices(IServiceCollection services) => services.AddHttpForwarder();
 
-    public override void Map(IEndpointRouteBuilder routes) => forwarder = routes.ServiceProvider.GetRequiredService<IHttpForwarder>();
+    public override void Map(IEndpointRouteBuilder routes)
+    {
+        forwarder = routes.ServiceProvider.GetRequiredService<IHttpForwarder>();
+        proxy = new GrpcProxy(forwarder, Find);
+    }
 
     public override void MapGrpc(DaprMethods methods) => methods.Unary<InvokeServiceRequest, InvokeResponse>("InvokeService", InvokeServiceAsync);
 
@@ -43,7 +48,9 @@ internal sealed class InvocationBlock(SidecarHost host) : BuildingBlock(host)
     }
 
     /// <summary>What no route claims is a call if it names its target otherwise: in a header, or as the user of basic authentication.</summary>
-    public Task InvokeUnroutedAsync(HttpContext http) => http.Features.Get<SidecarInstance>() is { } caller && (ByHeader(http) ?? ByBasicAuth(http)) is { } named
+    public Task InvokeUnroutedAsync(HttpContext http) =>
+        http.Features.Get<SidecarInstance>() is { } proxied && http.Request.Protocol == "HTTP/2" ? proxy.ForwardAsync(http, proxied)
+        : http.Features.Get<SidecarInstance>() is { } caller && (ByHeader(http) ?? ByBasicAuth(http)) is { } named
         ? InvokeAsync(http, caller, named, http.Features.Get<IHttpRequestFeature>()!.RawTarget)
         : DaprApiException.WriteAsync(http, StatusCodes.Status404NotFound, "ERR_DIRECT_INVOKE", "failed getting app id either from the URL path or the header dapr-app-id");
 

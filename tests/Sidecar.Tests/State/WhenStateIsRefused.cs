@@ -203,13 +203,13 @@ public sealed class WhenStateIsRefused : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_no_sidecar_knows_is_unknown_or_unimplemented()
+    public async Task What_no_sidecar_knows_is_for_an_app_and_needs_its_name()
     {
         var call = channel.CreateCallInvoker().AsyncUnaryCall(
             new Method<Autogen.GetStateRequest, Autogen.GetStateResponse>(MethodType.Unary, "acme.Orders", "Get", Marshallers.Create(message => message.ToByteArray(), Autogen.GetStateRequest.Parser.ParseFrom), Marshallers.Create(message => message.ToByteArray(), Autogen.GetStateResponse.Parser.ParseFrom)),
             null, new CallOptions(cancellationToken: Ct), new Autogen.GetStateRequest());
         var refusal = await Assert.ThrowsAsync<RpcException>(async () => await call);
-        Assert.Contains(refusal.StatusCode, new[] { StatusCode.Unknown, StatusCode.Unimplemented });
+        Assert.Equal((StatusCode.Unknown, "failed to proxy request: required metadata dapr-callee-app-id or dapr-app-id not found"), (refusal.StatusCode, refusal.Status.Detail));
     }
 
     private static Autogen.StateItem Item(string key, string value, string? etag = null, string? contentType = null)
