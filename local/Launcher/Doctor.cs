@@ -7,6 +7,9 @@ namespace Marketplace.Local.Launcher;
 
 public sealed record Finding(string Subject, bool? Good, string What, string? Advice = null);
 
+/// <summary>A component set and what is in its way; null is nothing.</summary>
+public sealed record SetFinding(string Name, string? BuiltIn, string? RealDapr);
+
 /// <summary>The verb <c>doctor</c>: what this machine has, what is missing, how to get it. Starts nothing and changes nothing.</summary>
 public static class Doctor
 {
@@ -15,7 +18,7 @@ public static class Doctor
         var options = LaunchOptions.Parse(args.Skip(1));
         if (options.Help)
         {
-            Console.WriteLine("usage: dotnet run --project local -- doctor [--data <folder>]\n\n  Says what was found on this machine, what is missing and how to get it.");
+            Console.WriteLine("usage: dotnet run --project local -- doctor [--data <folder>]\n\n  Says what was found on this machine, what is missing and how to get it, and which component sets can run here with which sidecars.");
             return 0;
         }
 
@@ -28,10 +31,58 @@ public static class Doctor
         }
 
         AnsiConsole.Write(table);
+        var sets = new Table { Border = TableBorder.Rounded, Title = new TableTitle("what can run here") }.AddColumns("--components", "built-in sidecars", "--sidecar daprd");
+        foreach (var set in await SetsAsync(SourceTree.Find(), options, CancellationToken.None))
+            sets.AddRow(new Text(set.Name), Answer(set.BuiltIn), Answer(set.RealDapr));
+        AnsiConsole.Write(sets);
         var bad = findings.Count(finding => finding.Good == false);
         AnsiConsole.MarkupLine(bad == 0 ? "[green]Everything needed is here.[/]" : $"[red]{bad} things are missing.[/]");
         return bad == 0 ? 0 : 1;
     }
+
+    /// <summary>Every component set of the checkout: what is in its way with either kind of sidecars.</summary>
+    public static async Task<IReadOnlyList<SetFinding>> SetsAsync(SourceTree tree, LaunchOptions options, CancellationToken ct)
+    {
+        var docker = await Containers.AnswerAsync(ct);
+        var folder = Path.Combine(tree.Root, "components");
+        return [.. Directory.GetDirectories(folder).Select(set => Path.GetFileName(set)).Order(StringComparer.Ordinal).Select(set =>
+            new SetFinding(set, InTheWay(tree, options, set, SidecarKind.Local, docker), InTheWay(tree, options, set, SidecarKind.DaprCli, docker) ?? NoDapr()))];
+    }
+
+    private static string? InTheWay(SourceTree tree, LaunchOptions options, string set, SidecarKind sidecar, bool docker)
+    {
+        try
+        {
+            var read = ComponentFolder.Find(tree, set);
+            if (sidecar == SidecarKind.Local && read.Resources.Components.Where(one => !ComponentTypes.IsServed(one)).Select(one => one.Type).Distinct().ToList() is [_, ..] foreign)
+                return $"only a real Dapr serves {string.Join(", ", foreign)}";
+            var plan = SystemPlan.Read(tree, options with { Components = set }, sidecar);
+            Servers.CheckPrograms(plan);
+            if (plan.Needs.Elsewhere is [_, ..] elsewhere)
+                return $"not by itself: it names servers that must answer, {string.Join(", ", elsewhere)}";
+            return plan.Needs.RabbitMq && RabbitMqServer.Configured() is null && RabbitMqServer.FindScript() is null && !docker ? "needs a RabbitMQ: rabbitmq-server, Docker or MARKETPLACE_RABBITMQ" : null;
+        }
+        catch (Exception wrong) when (wrong is ResourceException or LaunchException)
+        {
+            return wrong.Message.Contains("pubsub.in-memory", StringComparison.Ordinal) ? "its events would never leave one daprd"
+                : wrong.Message.Contains("Redis Streams", StringComparison.Ordinal) ? "needs redis-server, valkey-server or MARKETPLACE_REDIS: Garnet has no streams" : wrong.Message;
+        }
+    }
+
+    private static string? NoDapr()
+    {
+        try
+        {
+            DaprPrograms.Find();
+            return null;
+        }
+        catch (LaunchException)
+        {
+            return "no daprd, placement and scheduler here";
+        }
+    }
+
+    private static Markup Answer(string? inTheWay) => inTheWay is null ? new Markup("[green]yes[/]") : new Markup($"[grey]{Markup.Escape(inTheWay.StartsWith("not ", StringComparison.Ordinal) ? inTheWay : $"no: {inTheWay}")}[/]");
 
     public static async Task<IReadOnlyList<Finding>> ExamineAsync(SourceTree tree, LaunchOptions options, CancellationToken ct)
     {
@@ -43,6 +94,9 @@ public static class Doctor
                 Environment.Version.Major >= 10 ? null : "Install the .NET 10 SDK: https://dotnet.microsoft.com/download"),
             await PostgresAsync(ct),
             await RedisAsync(ct),
+            RabbitMq(await Containers.AnswerAsync(ct)),
+            Dapr(),
+            Node(),
             DyingWithTheLauncher(),
         ];
         if (Programs.Find("docker") is { } docker)
@@ -59,7 +113,7 @@ public static class Doctor
             var plan = RunPlan.Read(tree.RunFile);
             var builds = new Builds(tree);
             var services = plan.Apps.Select(app => new LocalService(app)).ToList();
-            var stale = services.Where(service => builds.IsStale(service.App.Folder, service.Output)).Select(service => service.AppId).ToList();
+            var stale = services.Where(service => service.Project is not null && builds.IsStale(service.App.Folder, service.Output)).Select(service => service.AppId).ToList();
             findings.Add(new Finding("services", true, stale.Count == 0 ? $"{services.Count}, all built" : $"{services.Count}; to be built: {string.Join(", ", stale)}"));
             if (running is null)
             {
@@ -119,8 +173,43 @@ public static class Doctor
             }
         }
 
-        return new Finding("Redis", true, (Programs.Find("redis-server") ?? Programs.Find("valkey-server")) is { } server ? server : "no server on PATH; the built-in Garnet will be used");
+        return new Finding("Redis", true, (Programs.Find("redis-server") ?? Programs.Find("valkey-server")) is { } server ? server : "no redis-server or valkey-server on PATH; the built-in Garnet will be used, which has no streams (set redis)");
     }
+
+    private static Finding RabbitMq(bool docker)
+    {
+        const string Advice = "Only the sets rabbitmq and postgres need one. Debian and Ubuntu: apt-get install -y rabbitmq-server · macOS: brew install rabbitmq";
+        try
+        {
+            if (RabbitMqServer.Configured() is { } configured)
+                return new Finding("RabbitMQ", true, $"{new Uri(configured).Authority}, from MARKETPLACE_RABBITMQ");
+        }
+        catch (LaunchException wrong)
+        {
+            return new Finding("RabbitMQ", false, wrong.Message, wrong.Advice);
+        }
+
+        return RabbitMqServer.FindScript() is { } script ? new Finding("RabbitMQ", true, script)
+            : docker ? new Finding("RabbitMQ", true, "not installed; a container will be used")
+            : new Finding("RabbitMQ", null, "not installed", Advice);
+    }
+
+    private static Finding Dapr()
+    {
+        try
+        {
+            var programs = DaprPrograms.Find();
+            return new Finding("Dapr", null, $"{programs.Daprd}, with placement and scheduler: `--sidecar daprd` works");
+        }
+        catch (LaunchException missing)
+        {
+            return new Finding("Dapr", null, $"{missing.Message} Not needed: the sidecars are built in.");
+        }
+    }
+
+    private static Finding Node() => (Programs.Find("node"), Programs.Find("npm")) is ({ } node, not null)
+        ? new Finding("Node.js", null, $"{node}: `--with order-feed-node` works")
+        : new Finding("Node.js", null, "no node with npm; only the sample order-feed-node needs it");
 
     private static Finding DyingWithTheLauncher() => Programs.Find("setpriv") is { } setpriv
         ? new Finding("process control", true, $"{setpriv}: everything ends with the launcher, even when that is killed")

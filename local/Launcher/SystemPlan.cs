@@ -216,6 +216,9 @@ public sealed record ComponentFolder(string Name, string Folder, ResourceFolder 
 /// <param name="Streams">The component that needs Redis Streams, which not every server of the Redis protocol has.</param>
 public sealed record Needs(bool Redis, ComponentManifest? Streams, bool RabbitMq, bool Kafka, bool Mail)
 {
+    /// <summary>Addresses that the set writes down itself.</summary>
+    public IReadOnlyList<string> Elsewhere { get; init; } = [];
+
     public static Needs Of(IEnumerable<ComponentManifest> components)
     {
         var all = components.ToList();
@@ -224,8 +227,13 @@ public sealed record Needs(bool Redis, ComponentManifest? Streams, bool RabbitMq
             all.Find(component => component.Type == "pubsub.redis" && IsOurs(component, "redisHost")),
             all.Any(component => component.Type is "pubsub.rabbitmq" or "bindings.rabbitmq" && (IsOurs(component, "connectionString") || IsOurs(component, "hostname") || IsOurs(component, "host"))),
             all.Any(component => component.Type is "pubsub.kafka" or "bindings.kafka" && IsOurs(component, "brokers")),
-            all.Any(component => component.Type == "bindings.smtp" && IsOurs(component, "host")));
+            all.Any(component => component.Type == "bindings.smtp" && IsOurs(component, "host")))
+        {
+            Elsewhere = [.. all.SelectMany(component => Addresses.Select(key => component.Metadata.GetValueOrDefault(key)?.Value)).Where(value => !string.IsNullOrEmpty(value)).Distinct().Order(StringComparer.Ordinal)!],
+        };
     }
+
+    private static readonly string[] Addresses = ["redisHost", "hostname", "host", "brokers"];
 
     private static bool IsOurs(ComponentManifest component, string key) => component.Metadata.TryGetValue(key, out var item) && item.Secret is not null;
 }

@@ -39,6 +39,18 @@ public sealed class WhenASetIsChosen : IDisposable
     }
 
     [Fact]
+    public async Task The_doctor_says_what_is_in_the_way_of_each()
+    {
+        tree.Write("components/cloud/secrets.yaml", SmallTree.Secrets.Replace("secretstores.local.file", "secretstores.gcp.secretmanager", StringComparison.Ordinal).Replace("secretsFile", "project_id", StringComparison.Ordinal).Replace("envRef: MARKETPLACE_SECRETS", "value: x", StringComparison.Ordinal));
+        tree.Write("components/broken/secrets.yaml", SmallTree.Secrets.Replace("secretsFile", "secretFile", StringComparison.Ordinal));
+        var sets = (await Doctor.SetsAsync(new SourceTree(tree.Root), new LaunchOptions(), TestContext.Current.CancellationToken)).ToDictionary(set => set.Name);
+        Assert.Equal(["broken", "cloud", "local", "redis"], sets.Keys.Order());
+        Assert.Null(sets["local"].BuiltIn);
+        Assert.Equal("only a real Dapr serves secretstores.gcp.secretmanager", sets["cloud"].BuiltIn);
+        Assert.Contains("did you mean secretsFile?", sets["broken"].BuiltIn, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Any_folder_is_a_set()
     {
         var elsewhere = Path.Combine(tree.Root, "elsewhere");
