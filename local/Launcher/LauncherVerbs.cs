@@ -9,7 +9,18 @@ namespace Marketplace.Local.Launcher;
 /// <summary>The verbs a person types: each reads its options, does its work and turns failures into advice.</summary>
 public static class LauncherVerbs
 {
-    public static Task<int> UpAsync(string[] args) => GuardedAsync(args, "up", "starts the whole marketplace and keeps it running until Ctrl-C", async (options, ct) =>
+    public static Task<int> UpAsync(string[] args) => GuardedAsync(args, "up", """
+        starts the whole marketplace and keeps it running until Ctrl-C
+
+          Infrastructure is swapped by YAML. A set is a folder of component files; the launcher starts the servers that
+          the set asks for, and checks every file before it starts anything:
+
+            up                                  local: Redis or Garnet, PostgreSQL, events inside the sidecar host
+            up --components redis               events on Redis Streams (also rabbitmq, kafka, postgres; `doctor` lists them)
+            up --components ~/my-set            any folder; an address written in a file is a server of your own
+            up --sidecar daprd                  the same on a real Dapr
+            up --with order-feed-node           with the sample in TypeScript beside it
+        """, async (options, ct) =>
     {
         var tree = SourceTree.Find();
         var view = LaunchView.Create(options.Json);
