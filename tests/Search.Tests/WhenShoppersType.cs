@@ -107,6 +107,21 @@ public abstract class WhenShoppersType(string engine) : IAsyncLifetime
             services => services.AddSingleton<TimeProvider>(clock).AddSingleton<ISharedCache>(shared), ("Search:HotPrefixAfter", "2"));
     }
 
+    [Fact]
+    public async Task Popular_queries_survive_a_restart()
+    {
+        var shared = new InMemory();
+        await search.Search.DisposeAsync();
+        await using (var first = await search.StartAsync(services => services.AddSingleton<ISharedCache>(shared)))
+        {
+            for (var i = 0; i < 5; i++)
+                await first.As(null).GetAsync($"/api/v1/search?q=lantern+brass&limit={i + 1}");
+        }
+
+        await using var second = await search.StartAsync(services => services.AddSingleton<ISharedCache>(shared));
+        await Eventually.Async(async () => (await SuggestAsync(second, "lant")).FirstOrDefault() == "lantern brass", "it is suggested again");
+    }
+
     private static async Task<List<string>> SuggestAsync(ServiceUnderTest<Program> service, string typed) =>
         [.. (await service.As(null).GetFromJsonAsync<JsonElement>($"/api/v1/suggestions?q={typed}")).GetProperty("suggestions").EnumerateArray().Select(suggestion => suggestion.GetString()!)];
 
@@ -114,8 +129,8 @@ public abstract class WhenShoppersType(string engine) : IAsyncLifetime
     {
         public ConcurrentDictionary<string, (string Json, TimeSpan Keep)> Values { get; } = new();
 
-        public Task<T?> ReadAsync<T>(string key, CancellationToken ct)
-            where T : class => Task.FromResult(Values.TryGetValue(key, out var kept) ? JsonSerializer.Deserialize<T>(kept.Json) : null);
+        public Task<Kept<T>> ReadAsync<T>(string key, CancellationToken ct)
+            where T : class => Task.FromResult(new Kept<T>(true, Values.TryGetValue(key, out var kept) ? JsonSerializer.Deserialize<T>(kept.Json) : null));
 
         public Task WriteAsync<T>(string key, T value, TimeSpan keep, CancellationToken ct)
             where T : class

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -65,6 +67,97 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    [Fact]
+    public async Task A_process_killed_amid_many_events_catches_up_with_those_it_had_not_acknowledged()
+    {
+        var folder = Directory.CreateTempSubdirectory("search-killed-").FullName;
+        try
+        {
+            var lamps = Enumerable.Range(1, 120).Select(number => Listed($"Lamp {number}")).ToList();
+            var orders = lamps.Select(lamp => Bought(lamp.ProductId, 1)).ToList();
+            var acknowledged = new ConcurrentBag<Guid>();
+            await using (var first = await SearchProcess.StartAsync(folder))
+            {
+                await Parallel.ForEachAsync(lamps.Zip(orders), new ParallelOptions { MaxDegreeOfParallelism = 16 }, async (both, _) =>
+                {
+                    try
+                    {
+                        await first.DeliverAsync(both.First);
+                        await first.DeliverAsync(both.Second);
+                        acknowledged.Add(both.First.ProductId);
+                    }
+                    catch (HttpRequestException)
+                    {
+                        return;                                 // the process is gone: the broker would deliver it again
+                    }
+
+                    if (acknowledged.Count == 40)
+                        first.Kill();
+                });
+            }
+
+            await using var second = await SearchProcess.StartAsync(folder);
+            Assert.Subset((await second.FoundAsync("q=lamp")).ToHashSet(), acknowledged.ToHashSet());
+
+            foreach (var (lamp, order) in lamps.Zip(orders))    // all of it again, in another order
+            {
+                await second.DeliverAsync(order);
+                await second.DeliverAsync(lamp);
+            }
+
+            await second.DeliverAsync(Bought(lamps[7].ProductId, 1));
+            Assert.Equal(120, (await second.FoundAsync("q=lamp")).Count);
+            Assert.Equal(lamps[7].ProductId, (await second.FoundAsync("sort=bestselling"))[0]);     // two units: no order counted twice
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_filling_that_was_cut_off_is_taken_up_again_by_the_next_start()
+    {
+        await search.DeliverAsync(Listed("Brass lamp"));        // an event, but no rebuild ever came to its end
+        await search.Search.DisposeAsync();
+        await using var catalog = await FakeNeighbour.StartAsync();
+        await using var inventory = await FakeNeighbour.StartAsync();
+        catalog.On(HttpMethod.Get, "/api/v1/products", new { items = new[] { Listed("Silver lamp") }, next = (string?)null });
+        inventory.On(HttpMethod.Get, "/api/v1/stock/*", new { available = 1 });
+
+        await using var filling = await search.StartAsync(
+            ("Search:RebuildWhenEmpty", "true"), ("Neighbours:catalog", catalog.Address.ToString()), ("Neighbours:inventory", inventory.Address.ToString()));
+
+        await Eventually.Async(
+            async () => (await filling.As(null).GetFromJsonAsync<FoundPage>("/api/v1/search?q=lamp"))!.Items.Select(product => product.Title).SequenceEqual(["Silver lamp"]), "the catalogue is read, and what it has not is gone");
+    }
+
+    [Fact]
+    public async Task How_far_the_index_is_behind_is_measured()
+    {
+        using var meters = new MeterListener();
+        var lags = new ConcurrentBag<double>();
+        meters.InstrumentPublished = (instrument, listener) =>
+        {
+            if (instrument.Meter.Name == IndexFeed.MeterName && instrument.Name == "search.index.lag")
+                listener.EnableMeasurementEvents(instrument);
+        };
+        meters.SetMeasurementEventCallback<double>((_, seconds, _, _) => lags.Add(seconds));
+        meters.Start();
+
+        await search.DeliverAsync(Listed("Brass lamp") with { OccurredAt = DateTimeOffset.UtcNow.AddMinutes(-7) });
+
+        Assert.Contains(lags, seconds => seconds is > 419 and < 600);
+    }
+
+    [Fact]
+    public async Task An_engine_that_does_not_exist_is_refused_and_named()
+    {
+        var refused = await Assert.ThrowsAnyAsync<Exception>(() => search.StartAsync(("Search:Engine", "altavista")));
+
+        Assert.Contains("no search engine altavista", refused.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -186,6 +279,19 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
         }
 
         public async Task<int> CountAsync(string query) => (await http.GetFromJsonAsync<FoundPage>($"/api/v1/search?{query}"))!.Items.Count;
+
+        public async Task<List<Guid>> FoundAsync(string query)
+        {
+            var (found, cursor) = (new List<Guid>(), (string?)null);
+            do
+            {
+                var page = (await http.GetFromJsonAsync<FoundPage>($"/api/v1/search?{query}&limit=100&cursor={cursor}"))!;
+                found.AddRange(page.Items.Select(product => product.ProductId));
+                cursor = page.Next;
+            }
+            while (cursor is not null);
+            return found;
+        }
 
         public void Kill() => process.Kill();                   // SIGKILL
 

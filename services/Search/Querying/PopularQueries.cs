@@ -73,6 +73,7 @@ public sealed class PopularQueriesKeeper(PopularQueries popular, ISharedCache ca
     private static readonly TimeSpan Keep = TimeSpan.FromDays(30);
     private static readonly TimeSpan Between = TimeSpan.FromMinutes(1);
     private long saved;
+    private bool restored;
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -82,7 +83,7 @@ public sealed class PopularQueriesKeeper(PopularQueries popular, ISharedCache ca
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        popular.Restore(await cache.ReadAsync<PopularQueries.Asked[]>(Key, stoppingToken) ?? []);
+        await RestoreAsync(stoppingToken);
         using var minute = new PeriodicTimer(Between, time);
         try
         {
@@ -95,9 +96,18 @@ public sealed class PopularQueriesKeeper(PopularQueries popular, ISharedCache ca
         }
     }
 
+    private async Task RestoreAsync(CancellationToken ct)
+    {
+        var kept = await cache.ReadAsync<PopularQueries.Asked[]>(Key, ct);
+        restored = kept.Answered;
+        popular.Restore(kept.Value ?? []);
+    }
+
     private async Task SaveAsync(CancellationToken ct)
     {
-        if (popular.Version == saved)
+        if (!restored)
+            await RestoreAsync(ct);                             // or what was kept would be written over by the little of a start
+        if (!restored || popular.Version == saved)
             return;
 
         saved = popular.Version;

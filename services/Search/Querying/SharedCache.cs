@@ -6,11 +6,15 @@ using Marketplace.Search.Indexing;
 
 namespace Marketplace.Search.Querying;
 
-/// <summary>What outlives this process and other replicas may use. Nothing in it is needed: absent and away are the same.</summary>
+/// <param name="Answered">False while the cache is away: it may well be there.</param>
+/// <param name="Value">Null when it is not there.</param>
+public readonly record struct Kept<T>(bool Answered, T? Value)
+    where T : class;
+
+/// <summary>What outlives this process and other replicas may use. Nothing in it is needed.</summary>
 public interface ISharedCache
 {
-    /// <summary>Null when it is not there.</summary>
-    Task<T?> ReadAsync<T>(string key, CancellationToken ct)
+    Task<Kept<T>> ReadAsync<T>(string key, CancellationToken ct)
         where T : class;
 
     Task WriteAsync<T>(string key, T value, TimeSpan keep, CancellationToken ct)
@@ -26,7 +30,7 @@ public sealed partial class StateStoreCache(DaprClient dapr, IMeterFactory meter
     private readonly Counter<long> failures = meters.Create(IndexFeed.MeterName).CreateCounter<long>("search.cache.failures", "{call}", "Calls of the state store that failed or took too long.");
     private DateTimeOffset again;
 
-    public Task<T?> ReadAsync<T>(string key, CancellationToken ct)
+    public Task<Kept<T>> ReadAsync<T>(string key, CancellationToken ct)
         where T : class => TryAsync(async one => await dapr.GetStateAsync<T?>(Store, key, cancellationToken: one), ct);
 
     public Task WriteAsync<T>(string key, T value, TimeSpan keep, CancellationToken ct)
@@ -38,24 +42,24 @@ public sealed partial class StateStoreCache(DaprClient dapr, IMeterFactory meter
         },
         ct);
 
-    private async Task<T?> TryAsync<T>(Func<CancellationToken, Task<T?>> ask, CancellationToken ct)
+    private async Task<Kept<T>> TryAsync<T>(Func<CancellationToken, Task<T?>> ask, CancellationToken ct)
         where T : class
     {
         if (time.GetUtcNow() < again)
-            return null;
+            return default;
 
         using var patient = CancellationTokenSource.CreateLinkedTokenSource(ct);
         patient.CancelAfter(Patience);
         try
         {
-            return await ask(patient.Token);
+            return new Kept<T>(true, await ask(patient.Token));
         }
         catch (Exception away) when (away is DaprException or RpcException or OperationCanceledException or HttpRequestException && !ct.IsCancellationRequested)
         {
             again = time.GetUtcNow() + LeftAlone;
             failures.Add(1);
             LogAway(away.Message);
-            return null;
+            return default;
         }
     }
 
@@ -66,8 +70,8 @@ public sealed partial class StateStoreCache(DaprClient dapr, IMeterFactory meter
 /// <summary>For a process alone.</summary>
 public sealed class NothingShared : ISharedCache
 {
-    public Task<T?> ReadAsync<T>(string key, CancellationToken ct)
-        where T : class => Task.FromResult<T?>(null);
+    public Task<Kept<T>> ReadAsync<T>(string key, CancellationToken ct)
+        where T : class => Task.FromResult(new Kept<T>(true, null));
 
     public Task WriteAsync<T>(string key, T value, TimeSpan keep, CancellationToken ct)
         where T : class => Task.CompletedTask;

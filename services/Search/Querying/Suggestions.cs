@@ -33,7 +33,7 @@ public sealed class Suggestions(ISearchEngine engine, PopularQueries popular, IS
         if (!IsHot(key))
             return await LookAsync(typed, beginnings, ct);
 
-        if (await shared.ReadAsync<Hot>(KeyOf(key), ct) is { } kept && IsFresh(kept))
+        if ((await shared.ReadAsync<Hot>(KeyOf(key), ct)).Value is { } kept && IsFresh(kept))
         {
             Remember(key, kept);
             return kept.Items;

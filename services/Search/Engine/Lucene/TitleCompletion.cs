@@ -11,7 +11,7 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
 {
     private const int MostWords = 8;
-    private const int MostWordsOfOne = 200;
+    private const int MostWordsOfOne = 64;
     private const int Enough = 4;                               // titles looked at for each one wanted: many products share a title
 
     private readonly IndexWords words = new(searcher.IndexReader, index.Segments);
@@ -38,15 +38,16 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
     private List<Completion> Titles(IReadOnlyList<string> beginnings, Func<string, IReadOnlyList<string>> waysOf, int most)
     {
         var query = new BooleanQuery();
-        foreach (var beginning in beginnings)
+        var ways = beginnings.Select(waysOf).ToList();
+        foreach (var some in ways)
         {
-            if (AnyOf(waysOf(beginning)) is not { } any)
+            if (AnyOf(some) is not { } any)
                 return [];
             query.Add(any, Occur.MUST);
         }
 
         // The first word typed stands first in the title.
-        if (AnyOf(waysOf(beginnings[0]).Select(way => ProductText.AtStart + way)) is { } first)
+        if (AnyOf(ways[0].Select(way => ProductText.AtStart + way)) is { } first)
             query.Add(new ConstantScoreQuery(first), Occur.SHOULD);
         var best = new CompletionCollector(index, most * Enough);
         searcher.Search(query, best);
