@@ -20,7 +20,7 @@ public static class ComponentTypes
         "state.in-memory v1", "state.redis v1", "state.postgresql v1", "state.postgresql v2", "state.postgres v1", "state.postgres v2",
         "pubsub.in-memory v1", "pubsub.redis v1", "pubsub.rabbitmq v1", "pubsub.kafka v1",
         "secretstores.local.file v1", "secretstores.local.env v1",
-        "bindings.smtp v1", "bindings.cron v1", "bindings.http v1", "bindings.localstorage v1", "bindings.http v1",
+        "bindings.smtp v1", "bindings.cron v1", "bindings.http v1", "bindings.localstorage v1",
         "lock.redis v1",
     ];
 
