@@ -26,8 +26,8 @@ internal sealed class RealSidecars : ISidecars
         this.keys = keys;
         this.ports = ports;
         this.instances = instances;
-        var placement = new Part("placement", "dapr", changed) { Port = ports.Take("placement", 50005) };
-        var scheduler = new Part("scheduler", "dapr", changed) { Port = ports.Take("scheduler", 50006) };
+        var placement = new Part("placement", "dapr", changed) { Port = ports.Take("placement", null) };
+        var scheduler = new Part("scheduler", "dapr", changed) { Port = ports.Take("scheduler", null) };
         Parts =
         [
             placement, scheduler,

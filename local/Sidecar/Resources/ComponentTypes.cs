@@ -31,6 +31,8 @@ public static class ComponentTypes
     /// <summary>Types with version that the local sidecar host opens, such as <c>state.redis v1</c>.</summary>
     public static IReadOnlyCollection<string> Served => ServedHere;
 
+    public static ComponentType? Find(string type, string version) => All[type].FirstOrDefault(one => one.Version == version);
+
     public static bool IsServed(ComponentManifest manifest) => ServedHere.Contains($"{manifest.Type} {manifest.Version}");
 
     /// <summary>What can be known to be wrong without opening it: the type, a key that the type does not have, a key that is missing.</summary>

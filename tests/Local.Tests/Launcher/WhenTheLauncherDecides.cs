@@ -19,6 +19,14 @@ public sealed class WhenTheLauncherDecides : IDisposable
         Assert.Equal((2, 3), (options.Instances["inventory"], options.Instances["cart"]));
         Assert.Equal(["cart", "inventory"], options.Only!.Order());
 
+        options = LaunchOptions.Parse(["--sidecar", "daprd", "--with", "order-feed-node,other", "--ports", "fixed", "--patience", "7"]);
+        Assert.Equal((SidecarKind.Daprd, true, false, TimeSpan.FromSeconds(7)), (options.Sidecar, options.FixedPorts, options.FreePorts, options.Patience));
+        Assert.Equal(["order-feed-node", "other"], options.With.Order());
+        Assert.Null(options.Components);
+
+        Assert.Contains("dapr", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--sidecar", "dapr"])).Message);
+        Assert.Contains("some", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--ports", "some"])).Message);
+        Assert.Contains("--patience", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--patience", "long"])).Message);
         Assert.Contains("--dta", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--dta", "x"])).Message);
         Assert.Contains("--data", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--data"])).Message);
         Assert.Contains("cart=0", Assert.Throws<UsageException>(() => LaunchOptions.Parse(["--instances", "cart=0"])).Message);

@@ -105,6 +105,58 @@ public sealed class ResourceFiles : IDisposable
         Assert.InRange(error.Line, 1, 7);
     }
 
+    public static TheoryData<string> Served => [.. ComponentTypes.Served.Order(StringComparer.Ordinal)];
+
+    [Theory, MemberData(nameof(Served))]
+    public async Task Every_type_that_is_said_to_be_served_is(string typeAndVersion)
+    {
+        var (type, version) = typeAndVersion.Split(' ') is [var first, var second] ? (first, second) : throw new InvalidOperationException(typeAndVersion);
+        var required = ComponentTypes.Find(type, version)!.Required.Select(key => $"{{name: {key}, value: \"127.0.0.1:1\"}}");
+        var component = $"apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: x}}\nspec:\n  type: {type}\n  version: {version}\n  initTimeout: 500ms\n  metadata: [{string.Join(", ", required)}]\n";
+        try
+        {
+            await using var sidecars = await SidecarsUnderTest.StartAsync(component, new AppUnderTest("shop"));
+        }
+        catch (Exception failure) when (failure is not Xunit.Sdk.XunitException)
+        {
+            // Nothing of this answers; what counts is that somebody tried to open it.
+            Assert.NotEqual("spec.type", (failure as ResourceException)?.Field);
+        }
+    }
+
+    [Fact]
+    public void The_keys_of_every_type_are_those_of_its_published_schema()
+    {
+        // Published data that this repository does not ship: where the variable says, or beside the checkout.
+        var parents = new List<string>();
+        for (var parent = Directory.GetParent(Root()); parent is not null; parent = parent.Parent)
+            parents.Add(Path.Combine(parent.FullName, "shared", "data"));
+        var schemas = parents.Prepend(Environment.GetEnvironmentVariable("MARKETPLACE_SHARED_DATA") ?? "").Select(data => Path.Combine(data, "dapr", "component-metadata")).FirstOrDefault(Directory.Exists);
+        Assert.SkipWhen(schemas is null, "the component schemas of Dapr are not beside this checkout");
+        var unreadable = 0;
+        foreach (var file in Directory.GetFiles(schemas, "*.yaml"))
+        {
+            YamlView schema;
+            try
+            {
+                schema = YamlView.Documents(file, new StringReader(File.ReadAllText(file).Replace("\t", "  ", StringComparison.Ordinal)))[^1];
+            }
+            catch (ResourceException)
+            {
+                unreadable++;   // one of them is no YAML to a strict reader
+                continue;
+            }
+
+            var type = $"{schema.Get("type").Scalar()}.{schema.Get("name").Scalar()}".Replace("aws.secretsmanager", "aws.secretmanager", StringComparison.Ordinal);
+            var known = ComponentTypes.Find(type, schema.Get("version").Scalar());
+            Assert.True(known is not null, $"{type} of {file}");
+            foreach (var key in schema.Find("metadata")?.Items().Select(item => item.Get("name").Scalar()) ?? [])
+                Assert.Contains(key, known.Keys!);
+        }
+
+        Assert.InRange(unreadable, 0, 3);
+    }
+
     [Fact]
     public async Task A_second_component_of_one_name_stops_the_start_even_if_it_is_for_another_app()
     {
