@@ -43,17 +43,18 @@ internal partial class Delivery(OpenPubSub pubsub, SidecarInstance instance, Sub
     /// </summary>
     public async Task<Outcome> DeliverAsync(Incoming message, CancellationToken ct)
     {
-        var tries = new Tries { Losses = message.Id.Length > 0 ? losses.GetValueOrDefault(message.Id) : 0 };
+        var lostAs = losses.IsEmpty ? "" : LostAs(message);
+        var tries = new Tries { Losses = losses.GetValueOrDefault(lostAs) };
         while (true)
         {
             var answer = await AttemptAsync(message, ct);
             switch (Next(message, answer, ref tries, out var pause))
             {
                 case Step.Finish:
-                    if (!losses.IsEmpty) losses.TryRemove(message.Id, out _);
+                    losses.TryRemove(lostAs, out _);
                     return await FinishAsync(message, answer, ct);
                 case Step.Leave:
-                    if (tries.Losses > 0 && message.Id.Length > 0) losses[message.Id] = tries.Losses;
+                    if (tries.Losses > 0 && LostAs(message) is { Length: > 0 } lost) losses[lost] = tries.Losses;
                     return Outcome.Abandoned;
                 default:
                     try
@@ -66,6 +67,20 @@ internal partial class Delivery(OpenPubSub pubsub, SidecarInstance instance, Sub
                     }
                     break;
             }
+        }
+    }
+
+    /// <summary>What a message that the app died with is known by when it comes again: the broker's name for it, or the event's own id.</summary>
+    private static string LostAs(in Incoming message)
+    {
+        if (message.Id.Length > 0) return message.Id;
+        try
+        {
+            return EnvelopeHead.Of(message.Data.Span).Id ?? "";
+        }
+        catch (JsonException)
+        {
+            return "";   // bare bytes, which have no name: they come again without end, as long as they cost the app its life
         }
     }
 
@@ -487,7 +502,7 @@ internal enum AnswerKind
 internal readonly record struct Answer(AnswerKind Kind, string? Reason = null, int? Status = null, bool Final = false);
 
 /// <summary>What the sidecar itself needs of an envelope; reading it also checks that it is a JSON object.</summary>
-internal readonly record struct EnvelopeHead(DateTimeOffset? Expires, string? TraceParent)
+internal readonly record struct EnvelopeHead(string? Id, DateTimeOffset? Expires, string? TraceParent)
 {
     private const int TraceLength = 55;
 
@@ -497,17 +512,19 @@ internal readonly record struct EnvelopeHead(DateTimeOffset? Expires, string? Tr
         var reader = new Utf8JsonReader(envelope);
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw new JsonException("the message is no cloud event: not a JSON object");
         DateTimeOffset? expires = null;
+        string? id = null;
         string? trace = null;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var (expiration, traceparent) = (reader.ValueTextEquals("expiration"u8), reader.ValueTextEquals("traceparent"u8));
+            var (expiration, traceparent, named) = (reader.ValueTextEquals("expiration"u8), reader.ValueTextEquals("traceparent"u8), reader.ValueTextEquals("id"u8));
             reader.Read();
             if (expiration && reader.TokenType == JsonTokenType.String && reader.TryGetDateTimeOffset(out var end)) expires = end;
             else if (traceparent && reader.TokenType == JsonTokenType.String) trace = reader.GetString();
+            else if (named && reader.TokenType == JsonTokenType.String) id = reader.GetString();
             else reader.Skip();
         }
         if (reader.Read()) throw new JsonException("the message is no cloud event: text follows the JSON object");
-        return new EnvelopeHead(expires, trace);
+        return new EnvelopeHead(id, expires, trace);
     }
 
     /// <summary>The publisher's trace goes on in the subscriber, with a span of our own between them.</summary>
