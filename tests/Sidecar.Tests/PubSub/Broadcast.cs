@@ -40,7 +40,7 @@ internal sealed class Broadcast : IAsyncDisposable
                   pubsub: { inbound: { retry: short } }
                   patient: { inbound: { retry: endless } }
             """);
-        Plan = new SidecarPlan(Path.Combine(folder, "data"), Ports.Free(), null, "app-token", null,
+        Plan = new SidecarPlan(Path.Combine(folder, "data"), Ports.Free(), null, "app-token", $"t{Guid.NewGuid():N}",
         [
             new SidecarApp("shop", folder, AppPort: null, Ports.Free(), Ports.Free(), [resources]),   // only publishes
             .. apps.Select(app => new SidecarApp(app.AppId, folder, app.Port, Ports.Free(), Ports.Free(), [resources], HealthCheck: app.HealthCheck)),

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
+using Marketplace.Local.Kafka;
 using Marketplace.TestKit;
 using StackExchange.Redis;
 using Xunit;
@@ -16,13 +17,18 @@ internal static class BrokersUnderTest
     public const string InMemory = "in-memory";
     public const string Redis = "redis";
 
-    public static readonly IReadOnlyList<string> Names = [InMemory, Redis];
+    public const string RabbitMq = "rabbitmq";
+    public const string Kafka = "kafka";
+
+    public static readonly IReadOnlyList<string> Names = [InMemory, Redis, RabbitMq, Kafka];
 
     /// <summary>A broker of its own for one test; the test is skipped where it is not installed.</summary>
     public static async Task<IBroker> StartAsync(string name) => name switch
     {
         InMemory => new InMemoryBroker(),
         Redis => await RedisBroker.StartAsync(),
+        RabbitMq => new RabbitMqBroker(await RabbitMqNode.SharedAsync()),
+        Kafka => new KafkaBroker(),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such broker"),
     };
 
@@ -33,13 +39,13 @@ internal static class BrokersUnderTest
         spec:
           type: {{type}}
           version: v1
-          metadata: [{{string.Join(", ", metadata.Select(item => $"{{ name: {item.Name}, value: \"{item.Value}\" }}"))}}]
+          metadata: [{{string.Join(", ", metadata.GroupBy(item => item.Name, (_, same) => same.Last()).Select(item => $"{{ name: {item.Name}, value: \"{item.Value}\" }}"))}}]
         """;
 }
 
 internal interface IBroker : IAsyncDisposable
 {
-    /// <summary>A pub/sub component as YAML. Components with different names share no topics.</summary>
+    /// <summary>A pub/sub component as YAML. Those of one broker may share their topics: a test uses one of them.</summary>
     string Component(string name, params (string Name, string Value)[] metadata);
 }
 
@@ -47,8 +53,11 @@ internal interface IBroker : IAsyncDisposable
 [AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
 public sealed class EveryBrokerAttribute(params object[] values) : DataAttribute
 {
+    /// <summary>Names of brokers, with commas between them, that do not promise what the test is about.</summary>
+    public string But { get; init; } = "";
+
     public override ValueTask<IReadOnlyCollection<ITheoryDataRow>> GetData(MethodInfo testMethod, DisposalTracker disposalTracker) =>
-        ValueTask.FromResult<IReadOnlyCollection<ITheoryDataRow>>([.. BrokersUnderTest.Names.Select(name => new TheoryDataRow([name, .. values]))]);
+        ValueTask.FromResult<IReadOnlyCollection<ITheoryDataRow>>([.. BrokersUnderTest.Names.Except(But.Split(',')).Select(name => new TheoryDataRow([name, .. values]))]);
 
     public override bool SupportsDiscoveryEnumeration() => true;
 }
@@ -143,5 +152,29 @@ internal sealed class RedisBroker : IBroker
     {
         await KillAsync();
         Directory.Delete(folder, recursive: true);
+    }
+}
+
+/// <summary>The node that all tests share; the namespace in the consumerID gives each test exchanges and queues of its own.</summary>
+internal sealed class RabbitMqBroker(RabbitMqNode node) : IBroker
+{
+    public string Component(string name, params (string Name, string Value)[] metadata) =>
+        BrokersUnderTest.Yaml(name, "pubsub.rabbitmq", ((string Name, string Value)[])[("connectionString", node.Url), ("consumerID", "{namespace}"), ("deletedWhenUnused", "false"), ("publisherConfirm", "true"), ("prefetchCount", "20"), ("reconnectWaitSeconds", "1s"), .. metadata]);
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+}
+
+/// <summary>A mock cluster of librdkafka, in this process.</summary>
+internal sealed class KafkaBroker : IBroker
+{
+    private readonly MockCluster cluster = new();
+
+    public string Component(string name, params (string Name, string Value)[] metadata) =>
+        BrokersUnderTest.Yaml(name, "pubsub.kafka", ((string Name, string Value)[])[("brokers", cluster.Address), ("authType", "none"), ("initialOffset", "oldest"), .. metadata]);
+
+    public ValueTask DisposeAsync()
+    {
+        cluster.Dispose();
+        return ValueTask.CompletedTask;
     }
 }
