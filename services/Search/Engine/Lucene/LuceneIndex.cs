@@ -269,7 +269,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
             OpenMode = OpenMode.CREATE_OR_APPEND,
             Similarity = Similarity,
             RAMBufferSizeMB = 64,
-            MergePolicy = new TieredMergePolicy { SegmentsPerTier = 5, MaxMergeAtOnce = 5 },   // searches pay for every segment
+            MergePolicy = new TieredMergePolicy { SegmentsPerTier = 6, MaxMergeAtOnce = 6, FloorSegmentMB = 0.25 },   // searches pay for every segment, events for every merge
             MergedSegmentWarmer = new Warmer(Segments),
         });
         if (DirectoryReader.IndexExists(directory) && writer.NumDocs > 0 && !(writer.CommitData.TryGetValue(FormatKey, out var format) && format == Format))
