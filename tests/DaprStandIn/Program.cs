@@ -12,7 +12,9 @@ var arguments = args[1..];
 var folder = Environment.GetEnvironmentVariable("STANDIN_FOLDER") ?? throw new InvalidOperationException("STANDIN_FOLDER is not set.");
 var who = role switch { "daprd" => $"daprd {Value("--app-id")}", "app" => $"app {Environment.GetEnvironmentVariable("APP_ID")}", _ => role };
 var environment = Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>().ToDictionary(pair => (string)pair.Key, pair => (string?)pair.Value);
-await File.WriteAllTextAsync(Path.Combine(folder, $"{role}-{Environment.ProcessId}.json"), JsonSerializer.Serialize(new { who, arguments, environment, folder = Directory.GetCurrentDirectory() }));
+var draft = Path.Combine(folder, $"{role}-{Environment.ProcessId}.draft");
+await File.WriteAllTextAsync(draft, JsonSerializer.Serialize(new { who, arguments, environment, folder = Directory.GetCurrentDirectory() }));
+File.Move(draft, Path.ChangeExtension(draft, ".json"));   // whole or not at all: it may be ended at any moment
 Note("starts");
 
 if (Environment.GetEnvironmentVariable("STANDIN_CRASH") == who)

@@ -24,7 +24,7 @@ public sealed class WhenARealDaprIsAskedFor : IDisposable
             ["mail", "office", "office-2", "office-2-daprd", "office-daprd", "placement", "postgres", "provider", "scheduler", "shop", "shop-daprd"],
             running.Parts.Select(part => part.Name).Append("mail").Order(StringComparer.Ordinal));
         Assert.All(running.Parts, part => Assert.Equal(nameof(PartState.Ready), part.State));
-        Assert.True(tree.Starts.Count == 8, string.Join('\n', tree.Events));
+        await Eventually.Async(() => tree.Starts.Count == 8, "all of them have written down how they were started", TimeSpan.FromSeconds(20));
 
         // A sidecar knows placement and scheduler before it starts, and an app counts as up only with its sidecar.
         Assert.True(At("placement listens") < At("daprd shop starts") && At("scheduler listens") < At("daprd shop starts"), string.Join('\n', tree.Events));
