@@ -16,6 +16,9 @@ public sealed class WhenListenersFail
     /// <summary>A consumer group of Kafka takes seconds to notice who is there.</summary>
     private static readonly TimeSpan Rejoining = TimeSpan.FromSeconds(60);
 
+    /// <summary>Slow to start, and no part of how an answer is read.</summary>
+    private const string Others = $"{BrokersUnderTest.RabbitMq},{BrokersUnderTest.Kafka}";
+
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Theory]
@@ -62,9 +65,9 @@ public sealed class WhenListenersFail
     }
 
     [Theory]
-    [EveryBroker("""{"status":"RETRY"}""", 4)]
-    [EveryBroker("""{"status":"success"}""", 4)]
-    [EveryBroker("""{"status":"DROP"}""", 1)]
+    [EveryBroker("""{"status":"RETRY"}""", 4, But = Others)]
+    [EveryBroker("""{"status":"success"}""", 4, But = Others)]
+    [EveryBroker("""{"status":"DROP"}""", 1, But = Others)]
     public async Task What_the_body_says_decides_over_dead_letters(string broker, string body, int tries)
     {
         await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
@@ -76,12 +79,12 @@ public sealed class WhenListenersFail
     }
 
     [Theory]
-    [EveryBroker("""{"status":"SUCCESS"}""")]
-    [EveryBroker("""{"status":""}""")]
-    [EveryBroker("""{"order":"taken"}""")]
-    [EveryBroker("[1,2]")]
-    [EveryBroker("thanks")]
-    [EveryBroker("")]
+    [EveryBroker("""{"status":"SUCCESS"}""", But = Others)]
+    [EveryBroker("""{"status":""}""", But = Others)]
+    [EveryBroker("""{"order":"taken"}""", But = Others)]
+    [EveryBroker("[1,2]", But = Others)]
+    [EveryBroker("thanks", But = Others)]
+    [EveryBroker("", But = Others)]
     public async Task Any_other_success_is_a_success(string broker, string body)
     {
         await using var billing = Listener("pubsub", _ => Results.Text(body, "application/json"));
