@@ -37,6 +37,9 @@ internal static class Answers
         return ((int)answer.StatusCode, await answer.Content.ReadAsStringAsync());
     }
 
+    /// <summary>JSON without blanks: Go's writer of messages puts them in at random, so that nobody relies on them.</summary>
+    public static string Compact(string json) => json.Replace(" ", "", StringComparison.Ordinal);
+
     /// <summary>The gRPC status behind an exception of the official client.</summary>
     public static async Task<RpcException> RefusedAsync(Func<Task> call) =>
         Assert.IsType<RpcException>((await Assert.ThrowsAnyAsync<DaprException>(call)).InnerException);

@@ -37,7 +37,7 @@ internal sealed class StandIns : IDisposable
             exec dotnet "{local}" redis --port "$port" --data "$0.$$.data"
             """;
         const string Daprd = Record + """
-            port=null; config=null; paths=''; protocol=http; body=4194304; health=null
+            port=null; config=null; paths=''; protocol=http; body=4194304; health=null; concurrency=-1; interval=5; timeout=500; threshold=3; path=''
             for argument in "$@"; do
               value=${argument#*=}
               case "$argument" in
@@ -48,13 +48,18 @@ internal sealed class StandIns : IDisposable
                 --dapr-grpc-port=*) grpc=$value;;
                 --config=*) config="\"$value\"";;
                 --max-body-size=*Mi) body=$((${value%Mi} * 1048576));;
-                --app-health-check-path=*) health="{\"path\":\"$value\",\"interval\":\"00:00:01\",\"timeout\":\"00:00:01\",\"threshold\":2}";;
+                --app-max-concurrency=*) concurrency=$value;;
+                --app-health-check-path=*) path=$value;;
+                --app-health-probe-interval=*) interval=$value;;
+                --app-health-probe-timeout=*) timeout=$value;;
+                --app-health-threshold=*) threshold=$value;;
                 --resources-path=*) paths="$paths${paths:+,}\"$value\"";;
               esac
             done
+            if [ -n "$path" ]; then health="{\"path\":\"$path\",\"interval\":\"00:00:$(printf %02d "$interval")\",\"timeout\":\"00:00:$(printf %02d $((timeout / 1000))).$(printf %03d $((timeout % 1000)))\",\"threshold\":$threshold}"; fi
             cat > "$0.$$.plan" <<PLAN
             {"dataFolder":"$0.$$.data","controlPort":0,"apiToken":"$DAPR_API_TOKEN","appToken":"$APP_API_TOKEN","namespace":"$NAMESPACE","apps":[{"appId":"$id","appFolder":"$PWD","appPort":$port,
-            "httpPort":$http,"grpcPort":$grpc,"resourcesPaths":[$paths],"configFile":$config,"appProtocol":"$protocol","healthCheck":$health,"maxBodyBytes":$body}]}
+            "httpPort":$http,"grpcPort":$grpc,"resourcesPaths":[$paths],"configFile":$config,"appProtocol":"$protocol","healthCheck":$health,"maxConcurrency":$concurrency,"maxBodyBytes":$body}]}
             PLAN
             exec dotnet "{local}" sidecars --plan "$0.$$.plan"
             """;

@@ -24,7 +24,7 @@ public sealed class WhenAResourceIsLocked
               type: lock.redis
               version: v1
               metadata: [{name: redisHost, value: "127.0.0.1:{{port}}"}]
-            """, new AppUnderTest("shop"));
+            """, new AppUnderTest("shop"), new AppUnderTest("bare", Resources: ""));
         using var dapr = sidecars.Client();
         using var http = sidecars.Http();
 
@@ -38,14 +38,20 @@ public sealed class WhenAResourceIsLocked
 #pragma warning restore DAPR_DISTRIBUTEDLOCK, CS0618
 
         using var taken = await http.PostAsJsonAsync("/v1.0-alpha1/lock/locks", new { resourceId = "till", lockOwner = "ada", expiryInSeconds = 1 });
-        Assert.Equal("""{"success":true}""", await taken.Content.ReadAsStringAsync());
+        Assert.Equal("""{"success":true}""", Answers.Compact(await taken.Content.ReadAsStringAsync()));
         await Eventually.Async(async () =>
         {
             using var again = await http.PostAsJsonAsync("/v1.0-alpha1/lock/locks", new { resourceId = "till", lockOwner = "bruno", expiryInSeconds = 60 });
-            return await again.Content.ReadAsStringAsync() == """{"success":true}""";
+            return Answers.Compact(await again.Content.ReadAsStringAsync()) == """{"success":true}""";
         }, "the lock expires");
 
         using var endless = await http.PostAsJsonAsync("/v1.0-alpha1/lock/locks", new { resourceId = "till", lockOwner = "ada", expiryInSeconds = 0 });
-        Assert.Equal(HttpStatusCode.BadRequest, endless.StatusCode);
+        Assert.Equal((400, "ERR_MALFORMED_REQUEST"), await endless.RefusalAsync());
+        Assert.Equal((400, "ERR_MALFORMED_REQUEST"), await http.PostAsJsonAsync("/v1.0-alpha1/lock/locks", new { resourceId = "", lockOwner = "ada", expiryInSeconds = 1 }).RefusalAsync());
+        Assert.Equal((400, "ERR_MALFORMED_REQUEST"), await http.PostAsJsonAsync("/v1.0-alpha1/unlock/locks", new { resourceId = "till" }).RefusalAsync());
+        Assert.Equal((400, "ERR_LOCK_STORE_NOT_FOUND"), await http.PostAsJsonAsync("/v1.0-alpha1/lock/nowhere", new { resourceId = "till", lockOwner = "ada", expiryInSeconds = 1 }).RefusalAsync());
+        Assert.Equal("""{"status":2}""", Answers.Compact((await http.PostAsJsonAsync("/v1.0-alpha1/unlock/locks", new { resourceId = "till", lockOwner = "nobody" }).BodyAsync()).Body));
+        using var bare = sidecars.Http(1);
+        Assert.Equal((500, "ERR_LOCK_STORE_NOT_CONFIGURED"), await bare.PostAsJsonAsync("/v1.0-alpha1/lock/locks", new { resourceId = "till", lockOwner = "ada", expiryInSeconds = 1 }).RefusalAsync());
     }
 }

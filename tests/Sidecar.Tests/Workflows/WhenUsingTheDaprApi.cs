@@ -37,7 +37,7 @@ public sealed class WhenUsingTheDaprApi : IAsyncLifetime
         var api = $"{version}/workflows/dapr";
         var started = await PostAsync($"{api}/Buy/start?instanceID=a", "{\"tea\":1}");
         Assert.Equal(HttpStatusCode.Accepted, started.Status);
-        Assert.Equal("""{"instanceID":"a"}""", started.Body);
+        Assert.Equal("""{"instanceID":"a"}""", Answers.Compact(started.Body));
         Assert.Equal("PENDING", (await GetAsync($"{api}/a"))["runtimeStatus"]!.GetValue<string>());
 
         var turn = await worker.NextTurnAsync();
@@ -74,6 +74,23 @@ public sealed class WhenUsingTheDaprApi : IAsyncLifetime
         var (answered, body) = await PostAsync(path);
         Assert.Equal(status, (int)answered);
         Assert.Equal(code, JsonNode.Parse(body)!["errorCode"]!.GetValue<string>());
+    }
+
+    [Fact]
+    public async Task An_id_is_made_up_where_none_is_given_and_what_nobody_knows_is_404()
+    {
+        var (status, body) = await PostAsync("v1.0/workflows/dapr/Buy/start");
+        Assert.Equal(202, (int)status);
+        var id = JsonNode.Parse(body)!["instanceID"]!.GetValue<string>();
+        Assert.True(Guid.TryParse(id, out _));
+        var turn = await worker.NextTurnAsync();
+        Assert.Equal(id, turn.WorkflowRequest.InstanceId);
+        await worker.AnswerAsync(turn, Do.Complete("1"));
+        await worker.CompletionAsync(id);
+        Assert.Equal((HttpStatusCode.Accepted, "{}"), await PostAsync($"v1.0/workflows/dapr/{id}/raiseEvent/Late", "1"));
+
+        var (unknown, code) = await http.GetAsync(new Uri("v1.0/workflows/dapr/nobody", UriKind.Relative), TestContext.Current.CancellationToken).RefusalAsync();
+        Assert.Equal((404, "ERR_INSTANCE_ID_NOT_FOUND"), (unknown, code));
     }
 
     [Fact]
