@@ -15,18 +15,18 @@ public abstract class WhenAnotherSetIsChosen(MarketOf its)
         var word = "Lantern" + new string([.. Enumerable.Range(0, 8).Select(_ => (char)('a' + Random.Shared.Next(26)))]);
         var lamp = await Market.ListAsync($"{word} lamp", 1250, ("north", 10), ("south", 5));
         await Eventually.Async(
-            async () => (await Market.Nobody.GetAsync($"/api/v1/search?q={word}&n={Guid.NewGuid():N}")).Text.Contains(lamp.ToString(), StringComparison.Ordinal), "the listing is found", TimeSpan.FromSeconds(30));
+            async () => (await Market.Nobody.GetAsync($"/api/v1/search?q={word}&n={Guid.NewGuid():N}")).Text.Contains(lamp.ToString(), StringComparison.Ordinal), "the listing is found", TimeSpan.FromSeconds(60));
         var ada = await Market.NewBuyerAsync();
 
         var order = await ada.BuyAsync("pm_card_visa", (lamp, 12));
         Assert.Equal("CONFIRMED", await Market.StatusAsync(ada, order));
         Assert.Equal((1, 12 * 1250, 0), await Market.ChargedAsync(order));
-        await Eventually.Async(async () => (await ada.GetAsync("/api/v1/cart")).Json.GetProperty("lines").GetArrayLength() == 0, "what was ordered leaves the cart", TimeSpan.FromSeconds(20));
-        await Eventually.Async(async () => (await Market.MailsToAsync(ada.Email!)).Any(mail => mail.Contains(order.ToString(), StringComparison.Ordinal)), "the confirmation is mailed", TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (await ada.GetAsync("/api/v1/cart")).Json.GetProperty("lines").GetArrayLength() == 0, "what was ordered leaves the cart", TimeSpan.FromSeconds(60));
+        await Eventually.Async(async () => (await Market.MailsToAsync(ada.Email!)).Any(mail => mail.Contains(order.ToString(), StringComparison.Ordinal)), "the confirmation is mailed", TimeSpan.FromSeconds(60));
 
         var boss = await Market.OperatorAsync();
         Reply shipments = null!;
-        await Eventually.Async(async () => (shipments = await ada.GetAsync($"/api/v1/shipments?orderId={order}")).Json.GetProperty("items").GetArrayLength() == 2, "two parcels are planned", TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (shipments = await ada.GetAsync($"/api/v1/shipments?orderId={order}")).Json.GetProperty("items").GetArrayLength() == 2, "two parcels are planned", TimeSpan.FromSeconds(60));
         foreach (var shipment in shipments.Json.GetProperty("items").EnumerateArray())
             for (var step = 0; step < 3; step++)
                 (await boss.PostAsync($"/api/v1/operations/shipments/{shipment.GetProperty("shipmentId").GetGuid()}/advance")).Expect(HttpStatusCode.OK);
