@@ -69,11 +69,17 @@ public sealed class WhenProcessesAreKeptAlive : IDisposable
         var line = await launcher.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) ?? throw new InvalidOperationException(await launcher.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
         var running = RunningSystem.Parse(line);
         var children = running.Parts.Where(part => part.Pid is not null).Select(part => (Pid: part.Pid!.Value, Started: part.StartedAt!.Value)).ToList();
-        // The gateway has no state and sends no mail: nothing is started for that.
-        Assert.Equal(["postgres", "provider"], running.Parts.Select(part => part.Name).Order());
-        Assert.All(children, child => Assert.True(Signals.IsAlive(child.Pid, child.Started)));
+        try
+        {
+            // The gateway has no state and sends no mail: nothing is started for that.
+            Assert.Equal(["postgres", "provider"], running.Parts.Select(part => part.Name).Order());
+            Assert.All(children, child => Assert.True(Signals.IsAlive(child.Pid, child.Started)));
+        }
+        finally
+        {
+            launcher.Kill();   // SIGKILL: it gets no chance to tidy up
+        }
 
-        launcher.Kill();   // SIGKILL: it gets no chance to tidy up
         await Eventually.Async(() => !children.Any(child => Signals.IsAlive(child.Pid, child.Started)), "everything it started has ended", TimeSpan.FromSeconds(30));
     }
 
