@@ -55,7 +55,8 @@ internal sealed class Vocabulary
         return near;
     }
 
-    /// <summary>Words that begin as typed, give or take some letters.</summary>
+    /// <param name="edits">None or one.</param>
+    /// <returns>Words that begin as typed, give or take so many letters.</returns>
     public List<string> Beginning(string typed, int edits)
     {
         var found = new List<string>();
@@ -64,7 +65,7 @@ internal sealed class Vocabulary
         for (var i = 0; i < count; i++)
         {
             if (BitOperations.PopCount(wanted & ~letters[i]) <= edits
-                && (edits == 0 ? words[i].StartsWith(typed, StringComparison.Ordinal) : Beginnings.Distance(words[i], typed, wholeWord: false) <= edits))
+                && (edits == 0 ? words[i].StartsWith(typed, StringComparison.Ordinal) : MayBegin(words[i], typed) && Beginnings.Distance(words[i], typed, wholeWord: false) <= edits))
                 found.Add(words[i]);
         }
 
@@ -79,6 +80,10 @@ internal sealed class Vocabulary
             all = new Words([], [], 0);
         }
     }
+
+    /// <summary>One edit leaves one of the first two letters where it was, or its neighbour in its place.</summary>
+    private static bool MayBegin(string word, string typed) =>
+        word.Length < 2 || typed.Length < 2 || word[0] == typed[0] || word[0] == typed[1] || word[1] == typed[0] || word[1] == typed[1];
 
     private static uint LettersOf(string word)
     {
