@@ -42,7 +42,9 @@ public sealed class MockCluster : IDisposable
             Port = ((IPEndPoint)listener.LocalEndPoint!).Port;
 
             var error = new byte[512];
-            client = NewClient(Producer, IntPtr.Zero, error, (nuint)error.Length);
+            var configuration = NewConfiguration();
+            _ = Configure(configuration, "log_level", "2", error, (nuint)error.Length);   // it would warn that it knows no broker, which is as it should be
+            client = NewClient(Producer, configuration, error, (nuint)error.Length);
             if (client == IntPtr.Zero) throw new InvalidOperationException($"librdkafka made no client: {Encoding.UTF8.GetString(error).TrimEnd('\0')}");
             cluster = NewCluster(client, 1);
             if (cluster == IntPtr.Zero) throw new InvalidOperationException("librdkafka made no mock cluster.");
@@ -144,6 +146,14 @@ public sealed class MockCluster : IDisposable
 
     private const string Library = "librdkafka";
     private const DllImportSearchPath Places = DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories;
+
+    [DllImport(Library, EntryPoint = "rd_kafka_conf_new")]
+    [DefaultDllImportSearchPaths(Places)]
+    private static extern IntPtr NewConfiguration();
+
+    [DllImport(Library, EntryPoint = "rd_kafka_conf_set")]
+    [DefaultDllImportSearchPaths(Places)]
+    private static extern int Configure(IntPtr configuration, [MarshalAs(UnmanagedType.LPUTF8Str)] string name, [MarshalAs(UnmanagedType.LPUTF8Str)] string value, [Out] byte[] error, nuint errorSize);
 
     [DllImport(Library, EntryPoint = "rd_kafka_new")]
     [DefaultDllImportSearchPaths(Places)]

@@ -88,6 +88,9 @@ internal sealed class KafkaOptions
         HeartbeatIntervalMs = Milliseconds("heartbeatInterval", 3_000),
         FetchMinBytes = component.Int("consumerFetchMin", 1),
         MaxPartitionFetchBytes = component.Int("consumerFetchDefault", 1 << 20),
+
+        // A topic that was away, as all are after a cluster in memory comes back, joins the group's plan again with the next look.
+        TopicMetadataRefreshIntervalMs = Math.Min(client.TopicMetadataRefreshIntervalMs ?? int.MaxValue, 5_000),
         QueuedMaxMessagesKbytes = 16 * 1024,   // of each app instance; they share one process
         PartitionAssignmentStrategy = component.Get("consumerGroupRebalanceStrategy")?.ToLowerInvariant() switch
         {
