@@ -16,7 +16,7 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed partial class LuceneIndex(SearchOptions options, string folder, TimeProvider time, ILogger log) : IAsyncDisposable
 {
     /// <summary>Goes up when documents change their shape: an index of another format is put aside and built anew.</summary>
-    private const string Format = "6";
+    private const string Format = "7";
     private const string FormatKey = "format";
     private const string FilledKey = "filled";
     private const int WorthSharing = 300;

@@ -11,7 +11,7 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
 {
     private const int MostWords = 8;
-    private const int MostWordsOfOne = 64;
+    private const int MostWordsOfOne = 40;
     private const int Enough = 4;                               // titles looked at for each one wanted: many products share a title
 
     private readonly IndexWords words = new(searcher.IndexReader, index.Segments);
