@@ -69,10 +69,11 @@ public sealed class WhenANodeAppUsesTheSidecar(StoresUnderTest stores) : IClassF
         await using var sidecars = await SidecarsUnderTest.StartAsync("", new AppUnderTest("node", port), new AppUnderTest("dotnet", neighbour.Port));
         await using var node = await NodeScript.StartAsync("invocation.mjs", sidecars, 0, ("PROTOCOL", protocol), ("APP_PORT", port), ("NEIGHBOUR", "dotnet"));
         await node.ReachedAsync("serving");
+        await sidecars.ReadyAsync();   // it looks for the app's port every 100 ms, which the script may be done within
 
         using var http = sidecars.Http(1);
         using var greeted = await http.PostAsJsonAsync("/v1.0/invoke/node/method/greetings", new { name = "Ada" }, Ct);
-        Assert.Equal(HttpStatusCode.OK, greeted.StatusCode);
+        Assert.True(greeted.StatusCode == HttpStatusCode.OK, $"{greeted.StatusCode}: {await greeted.Content.ReadAsStringAsync(Ct)}");
         Assert.Equal("Ada", (await greeted.Content.ReadFromJsonAsync<JsonElement>(Ct)).GetProperty("hello").GetString());
 
         using var dapr = sidecars.Client(1).CreateInvokableHttpClient("node");
