@@ -18,6 +18,27 @@ public abstract class WhenTheCatalogueChanges(string engine) : IAsyncLifetime
     public ValueTask DisposeAsync() => search.DisposeAsync();
 
     [Fact]
+    public async Task A_misspelt_word_that_is_asked_for_all_the_time_finds_its_listing_once_there_is_one()
+    {
+        for (var round = 0; round < 60; round++)
+        {
+            var word = "zanzibarquilt" + new string([.. Enumerable.Range(0, 6).Select(_ => (char)('a' + Random.Shared.Next(26)))]);
+            var misspelt = word.Replace("barq", "bark", StringComparison.Ordinal);
+            using var asking = new CancellationTokenSource();
+            var shoppers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+            {
+                while (!asking.IsCancellationRequested) await search.TitlesAsync($"q={misspelt}");
+            })).ToList();
+
+            await search.DeliverAsync(Listed($"{word} blanket"));
+            await asking.CancelAsync();
+            await Task.WhenAll(shoppers);
+
+            Assert.Contains($"{word} blanket", await search.TitlesAsync($"q={misspelt}"));
+        }
+    }
+
+    [Fact]
     public async Task A_listing_twice_is_one_result()
     {
         var listed = Listed("Brass lamp", productId: lamp);

@@ -32,7 +32,11 @@ public sealed class LuceneEngine : ISearchEngine
 
     public Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct) => index.ApplyAsync(changes, ct);
 
-    public ValueTask<Found> FindAsync(Ask ask, CancellationToken ct) => ValueTask.FromResult(index.Read(searcher => Find(searcher, ask, ct)));
+    public ValueTask<Found> FindAsync(Ask ask, CancellationToken ct)
+    {
+        var texts = index.TextGeneration;                       // before the searcher is taken: an older one must not be remembered as the newest
+        return ValueTask.FromResult(index.Read(searcher => Find(searcher, texts, ask, ct)));
+    }
 
     public ValueTask<IReadOnlyList<Completion>> CompleteAsync(string typed, int most, CancellationToken ct) =>
         ValueTask.FromResult(index.Read(searcher => new TitleCompletion(index, searcher).Complete(typed, most)));
@@ -43,10 +47,10 @@ public sealed class LuceneEngine : ISearchEngine
 
     public ValueTask DisposeAsync() => index.DisposeAsync();
 
-    private Found Find(IndexSearcher searcher, Ask ask, CancellationToken ct)
+    private Found Find(IndexSearcher searcher, long texts, Ask ask, CancellationToken ct)
     {
         index.Segments.Warm(searcher.IndexReader);              // all values have their numbers before counting begins
-        var words = new WordsQuery(new IndexWords(searcher.IndexReader, index.Segments), near, ask);
+        var words = new WordsQuery(new IndexWords(searcher.IndexReader, index.Segments, texts), near, ask);
         var filters = new ProductFilters(ask, index.Values);
         if (filters.NothingFits && ask.Counted.Count == 0)
             return new Found([], 0, null, [], words.Corrections, words.Unknown);

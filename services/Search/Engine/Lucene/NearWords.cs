@@ -17,7 +17,7 @@ internal sealed class NearWords(LuceneIndex index)
     /// <summary>Nearest first, then the commonest; without the word itself.</summary>
     public IReadOnlyList<NearWord> Of(IndexWords words, string word, int edits)
     {
-        var generation = index.TextGeneration;
+        var generation = words.Texts;
         if (remembered.TryGetValue((word, edits), out var known) && known.Generation == generation)
             return known.Words;
 

@@ -103,8 +103,11 @@ internal sealed class SegmentCache(Products products, FacetValues values, Vocabu
 }
 
 /// <summary>The words of all segments of one search.</summary>
-internal sealed class IndexWords(IndexReader reader, SegmentCache segments)
+/// <param name="texts">No newer than the reader: what is remembered of these words counts until the texts change after that.</param>
+internal sealed class IndexWords(IndexReader reader, SegmentCache segments, long texts)
 {
+    public long Texts => texts;
+
     private readonly IList<AtomicReaderContext> leaves = reader.Leaves;
     private readonly SegmentWords[] words = [.. reader.Leaves.Select(leaf => segments.WordsOf(leaf.AtomicReader))];
 

@@ -14,7 +14,7 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
     private const int MostWordsOfOne = 40;
     private const int Enough = 4;                               // titles looked at for each one wanted: many products share a title
 
-    private readonly IndexWords words = new(searcher.IndexReader, index.Segments);
+    private readonly IndexWords words = new(searcher.IndexReader, index.Segments, index.TextGeneration);
 
     public IReadOnlyList<Completion> Complete(string typed, int most)
     {
