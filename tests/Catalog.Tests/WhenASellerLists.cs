@@ -134,6 +134,21 @@ public sealed class WhenASellerLists(CatalogFixture shop) : IClassFixture<Catalo
         await AssertProblemAsync(await PostAsync(shop.AsBruno, "/api/v1/products", body), HttpStatusCode.BadRequest);
 
     [Fact]
+    public async Task A_text_that_cannot_be_stored_does_not_spoil_the_connection_for_the_next_seller()
+    {
+        const string unstorable = """{"title":"Lamp\u0000","category":"lighting","price":{"minor":100,"currency":"GBP"}}""";
+        await using var alone = await ServiceUnderTest<Program>.StartAsync("catalog", calls: ["identity"]);
+        var dora = Guid.CreateVersion7();
+        alone.Neighbour("identity").On(HttpMethod.Get, $"/api/v1/sellers/{dora}", new { displayName = "Dora's Doors" });
+        var seller = alone.As(TestTokens.Seller(Guid.CreateVersion7(), dora, "Dora"));
+
+        for (var good = 0; good < 4; good++)
+            await ListAsync(seller);
+        await AssertProblemAsync(await PostAsync(seller, "/api/v1/products", unstorable), HttpStatusCode.BadRequest);   // the fifth use, at which the statement is prepared
+        await ListAsync(seller);
+    }
+
+    [Fact]
     public async Task Quotes_and_sql_in_a_title_are_just_a_title()
     {
         const string title = "Robert'); DROP TABLE listings;-- \"<script>";

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Mvc;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -63,7 +64,9 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
 
         if (fault is PostgresException { SqlState: PostgresErrorCodes.CharacterNotInRepertoire or PostgresErrorCodes.UntranslatableCharacter })
         {
-            // A NUL in a text is valid JSON and cannot be stored; nobody's rule should have to think of it.
+            // A NUL in a text is valid JSON and cannot be stored; nobody's rule should have to think of it. Where the statement was just being
+            // prepared, Npgsql 10.0 takes it for prepared and the connection's next use of it fails (npgsql issue 6391): use none of them again.
+            http.RequestServices.GetService<NpgsqlDataSource>()?.Clear();
             await WriteAsync(http, Problems.Document(StatusCodes.Status400BadRequest, "bad-request", "A text holds characters that cannot be stored."));
             return;
         }
