@@ -46,14 +46,14 @@ switch (role)
         break;
 }
 
-await app.StartAsync();
-Note("listens");
 var ended = new TaskCompletionSource();
 using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
 {
     signal.Cancel = true;
     ended.TrySetResult();
 });
+await app.StartAsync();   // after that it may be told to end
+Note("listens");
 await ended.Task;
 Note("ends");
 return 0;
@@ -67,7 +67,23 @@ int Port() => int.Parse(role switch
 
 string? Value(string flag) => Array.IndexOf(arguments, flag) is var at and >= 0 ? arguments[at + 1] : null;
 
-void Note(string what) => File.AppendAllText(Path.Combine(folder, "events.log"), $"{who} {what}\n");
+void Note(string what)
+{
+    while (true)
+    {
+        try
+        {
+            // Alone with the file: the end is looked up and written to in two steps, and the others end at the same moment.
+            using var log = new FileStream(Path.Combine(folder, "events.log"), FileMode.Append, FileAccess.Write, FileShare.None);
+            log.Write(System.Text.Encoding.UTF8.GetBytes($"{who} {what}\n"));
+            return;
+        }
+        catch (IOException)
+        {
+            Thread.Yield();
+        }
+    }
+}
 
 static async Task<IResult> AcceptsAsync(int port)
 {

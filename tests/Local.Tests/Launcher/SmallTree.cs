@@ -79,7 +79,27 @@ internal sealed class SmallTree : IDisposable
     /// <summary>More environment for what is launched.</summary>
     public Dictionary<string, string?> Environment { get; } = [];
 
-    public IReadOnlyList<string> Events => File.Exists(Path.Combine(Notes, "events.log")) ? File.ReadAllLines(Path.Combine(Notes, "events.log")) : [];
+    public IReadOnlyList<string> Events
+    {
+        get
+        {
+            while (true)
+            {
+                try
+                {
+                    return File.ReadAllLines(Path.Combine(Notes, "events.log"));
+                }
+                catch (FileNotFoundException)
+                {
+                    return [];
+                }
+                catch (IOException)
+                {
+                    Thread.Yield();   // a stand-in is writing, alone with the file
+                }
+            }
+        }
+    }
 
     /// <summary>Every process that pretended to be something, in no order.</summary>
     public IReadOnlyList<StandInStart> Starts => [.. Directory.GetFiles(Notes, "*.json").Select(file =>
