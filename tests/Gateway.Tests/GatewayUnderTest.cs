@@ -24,7 +24,7 @@ public sealed class GatewayUnderTest : WebApplicationFactory<Program>
     private GatewayUnderTest(FakeSidecar sidecar, Dictionary<string, string?> settings, FakeTimeProvider? clock)
     {
         (Sidecar, this.settings, this.clock) = (sidecar, settings, clock);
-        UseKestrel(0);
+        UseKestrel();   // a port given here would be set while Program may be starting the server already
     }
 
     public FakeSidecar Sidecar { get; }
@@ -82,6 +82,7 @@ public sealed class GatewayUnderTest : WebApplicationFactory<Program>
     {
         foreach (var (key, value) in settings)
             builder.UseSetting(key, value);
+        builder.UseUrls("http://127.0.0.1:0");
         builder.ConfigureLogging(logging => logging.SetMinimumLevel(LogLevel.Error));
         builder.ConfigureTestServices(services =>
         {
