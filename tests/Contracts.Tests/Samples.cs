@@ -7,11 +7,14 @@ internal static class Samples
     private static readonly OrderedLine Chair = new(Id(12), Id(22), "Café chair \"Sitwell\"", 1, Money.Gbp(4900));
     private static readonly OrderContact Ada = new("ada@example.com", "Ada");
 
+    private const string Picture = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
     public static IReadOnlyList<DomainEvent> All { get; } =
     [
         Told(1, new CartItemAdded(Id(31), Id(41), Id(11), 2)),
         Told(2, new ProductUpserted(Id(11), 7, Id(21), "Bruno's Lamps", "Brass lamp", "It shines.", "Lumo", "lighting", Money.Gbp(1299), "https://example.com/lamp.jpg", At(5),
-            ["homeware", "lighting"], [new ListingAttribute("colour", "brass"), new ListingAttribute("height", "40 cm")])),
+            ["homeware", "lighting"], [new ListingAttribute("colour", "brass"), new ListingAttribute("height", "40 cm")],
+            [new ListingVariant(Id(13), "LAMP-S", [new ListingAttribute("size", "small")], Money.Gbp(1299))])),
         Told(3, new ProductDeleted(Id(11), 8, Id(21))),
         Told(4, new ShipmentCreated(Id(51), Id(61), Id(31), Id(21), "north", 2, [new ShippedLine(Id(11), "Brass lamp", 2)], Ada)),
         Told(5, new ShipmentShipped(Id(51), Id(61), Id(31), Id(21), "Parcel Force", "PF123", 2, Ada)),
@@ -32,6 +35,11 @@ internal static class Samples
         Told(18, new PaymentCaptured(Id(61), 1, Id(31), Money.Gbp(7498))),
         Told(19, new PaymentFailed(Id(61), 1, Id(31), Money.Gbp(7498), "card_declined")),
         Told(20, new PaymentRefunded(Id(61), 1, Id(31), Money.Gbp(7498), "cancelled")),
+        Told(21, new ProductUnpublished(Id(11), 9, Id(21))),
+        Told(22, new ImageUploaded(Id(11), Id(21), Picture, "image/png", 34567)),
+        Told(23, new ImageProcessed(Id(11), Picture, 1600, 1200, [new ImageRendition(800, "webp", 799, 600, 23456, "/media/pictures/lamp/800.webp")])),
+        Told(24, new ImageRejected(Id(11), Picture, "The picture ends early.")),
+        Told(25, new ReviewPublished(Id(11), 4.25, 8, 10)),
     ];
 
     private static DomainEvent Told(int number, DomainEvent @event) => @event with { EventId = Id(number), OccurredAt = At(number) };

@@ -4,8 +4,16 @@ namespace Marketplace.Contracts;
 public sealed record ListingAttribute(string Name, string Value);
 
 /// <summary>
+/// One sellable form of a listing: a size, a colour. <see cref="VariantId"/> is a product id: carts, stock, prices and orders use it
+/// like that of a listing without variants.
+/// </summary>
+/// <param name="Options">What sets it apart from the others: size, M.</param>
+public sealed record ListingVariant(Guid VariantId, string Sku, IReadOnlyList<ListingAttribute> Options, Money Price);
+
+/// <summary>
 /// A listing as shoppers see it, after a create or a change. <see cref="Revision"/> only grows: an older one than seen is ignored.
-/// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone.
+/// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone. With
+/// <see cref="Variants"/> those are what is sold, <see cref="Price"/> is the lowest of theirs, and the listing itself has no stock.
 /// </summary>
 public sealed record ProductUpserted(
     Guid ProductId,
@@ -20,9 +28,16 @@ public sealed record ProductUpserted(
     string? ImageUrl,
     DateTimeOffset ListedAt,
     IReadOnlyList<string>? CategoryPath = null,
-    IReadOnlyList<ListingAttribute>? Attributes = null) : DomainEvent
+    IReadOnlyList<ListingAttribute>? Attributes = null,
+    IReadOnlyList<ListingVariant>? Variants = null) : DomainEvent
 {
     public const string Topic = "product.upserted";
+}
+
+/// <summary>A listing is out of the shop until its seller publishes it again, with a higher revision.</summary>
+public sealed record ProductUnpublished(Guid ProductId, long Revision, Guid SellerId) : DomainEvent
+{
+    public const string Topic = "product.unpublished";
 }
 
 /// <summary>A listing is gone; its id is never used again.</summary>
