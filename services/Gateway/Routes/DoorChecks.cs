@@ -1,9 +1,10 @@
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
+using Microsoft.Net.Http.Headers;
 
 namespace Marketplace.Gateway.Routes;
 
-/// <summary>Turned away before anything is read or verified: too large, or not JSON.</summary>
+/// <summary>Turned away before anything is read or verified: too large, or of a type that the route does not take.</summary>
 public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions> options)
 {
     // A body somewhat over the limit is read and thrown away, so that the sender sees the answer and not a broken connection.
@@ -31,11 +32,14 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
         // For a body of unknown length the server counts while it is passed on.
         if (size is { IsReadOnly: false })
             size.MaxRequestBodySize = largest;
-        if (route is { Access: not Access.Webhook } && !request.HasJsonContentType())
+        if (route is { Access: not Access.Webhook } && !(route.Types is { } types ? IsOneOf(types, request.ContentType) : request.HasJsonContentType()))
         {
             http.Response.StatusCode = StatusCodes.Status415UnsupportedMediaType;
             return Task.CompletedTask;
         }
         return next(http);
     }
+
+    private static bool IsOneOf(IReadOnlyList<string> types, string? sent) =>
+        MediaTypeHeaderValue.TryParse(sent, out var type) && types.Any(taken => new MediaTypeHeaderValue(taken).MatchesMediaType(type.MediaType));
 }

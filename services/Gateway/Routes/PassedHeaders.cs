@@ -11,7 +11,7 @@ internal static class PassedHeaders
     public static readonly string[] In =
     [
         HeaderNames.Accept, HeaderNames.AcceptLanguage, HeaderNames.IfMatch, HeaderNames.IfNoneMatch, HeaderNames.UserAgent,
-        "Idempotency-Key", "Last-Event-ID", "Prefer",
+        "Idempotency-Key", "Last-Event-ID", "Prefer", "Upload-Offset", "Upload-Complete",
     ];
 
     public static readonly string[] WebhookIn = [HeaderNames.UserAgent, "Stripe-Signature"];
@@ -19,7 +19,7 @@ internal static class PassedHeaders
     public static readonly string[] Out =
     [
         HeaderNames.ETag, HeaderNames.Location, HeaderNames.RetryAfter, HeaderNames.WWWAuthenticate, HeaderNames.Link, HeaderNames.Vary,
-        "Idempotent-Replayed", "Deprecation", "Sunset", "Preference-Applied",
+        "Idempotent-Replayed", "Deprecation", "Sunset", "Preference-Applied", "Upload-Offset", "Upload-Complete",
     ];
 
     public static readonly string[] ContentOut =

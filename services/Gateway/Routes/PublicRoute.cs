@@ -32,11 +32,17 @@ public enum Rate
 
 /// <summary>One line of the list of what the outside may ask. Route values are ids or numbers: nothing free-form gets into a path behind the door.</summary>
 /// <param name="LargestBody">Where the ordinary limit is too tight.</param>
-public sealed record PublicRoute(string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null);
+/// <param name="Types">Media types of a body that is not JSON: <c>text/csv</c>, <c>image/*</c>.</param>
+public sealed record PublicRoute(
+    string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null);
 
 /// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
 public static class PublicRoutes
 {
+    // One request's part of a file; it crosses as a stream. Sidecars have a limit of their own (maxBodySize of the gateway in dapr.yaml).
+    private const long LargestImport = 100L * 1024 * 1024;
+
+    private static readonly string[] Csv = ["text/csv"];
     private static readonly string[] AppsWithDatabase = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
 
     public static IReadOnlyList<PublicRoute> All { get; } =
@@ -53,6 +59,8 @@ public static class PublicRoutes
         new("identity", "DELETE", "/api/v1/me/addresses/{addressId:guid}", Access.Token),
         new("identity", "POST", "/api/v1/sellers", Access.Token),
         new("identity", "GET", "/api/v1/sellers/{sellerId:guid}", Access.Open),
+        new("identity", "GET", "/api/v1/seller/profile", Access.Seller),
+        new("identity", "PUT", "/api/v1/seller/profile", Access.Seller),
         new("identity", "GET", "/.well-known/openid-configuration", Access.Open),
         new("identity", "GET", "/.well-known/jwks.json", Access.Open),
 
@@ -64,6 +72,14 @@ public static class PublicRoutes
         new("catalog", "PUT", "/api/v1/products/{productId:guid}", Access.Seller),
         new("catalog", "DELETE", "/api/v1/products/{productId:guid}", Access.Seller),
         new("catalog", "GET", "/api/v1/seller/products", Access.Seller),
+        new("catalog", "GET", "/api/v1/seller/products.csv", Access.Seller),
+        new("catalog", "GET", "/api/v1/seller/imports", Access.Seller),
+        new("catalog", "POST", "/api/v1/seller/imports", Access.Seller, LargestBody: LargestImport, Types: Csv),
+        new("catalog", "GET", "/api/v1/seller/imports/{importId:guid}", Access.Seller),
+        new("catalog", "HEAD", "/api/v1/seller/imports/{importId:guid}", Access.Seller),
+        new("catalog", "PATCH", "/api/v1/seller/imports/{importId:guid}", Access.Seller, LargestBody: LargestImport, Types: Csv),
+        new("catalog", "GET", "/api/v1/seller/imports/{importId:guid}/errors", Access.Seller),
+        new("catalog", "GET", "/api/v1/products/{productId:guid}/prices", Access.Shared),
 
         new("search", "GET", "/api/v1/search", Access.Shared),
         new("search", "GET", "/api/v1/suggestions", Access.Shared),

@@ -55,10 +55,10 @@ public static class PublicRouteEndpoints
         var origins = configuration.GetSection("Cors:Origins").Get<string[]>() ?? [];
         services.AddCors(cors => cors.AddDefaultPolicy(policy => policy
             .WithOrigins(origins)
-            .WithMethods("GET", "POST", "PUT", "DELETE")
-            .WithHeaders("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID")
+            .WithMethods("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+            .WithHeaders("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Upload-Offset", "Upload-Complete")
             .WithExposedHeaders(
-                "ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Cache",
+                "ETag", "Location", "Retry-After", "Idempotent-Replayed", "Upload-Offset", "Upload-Complete", "X-Cache",
                 "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
             .SetPreflightMaxAge(TimeSpan.FromHours(1))));
     }
