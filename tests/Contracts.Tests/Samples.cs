@@ -40,6 +40,7 @@ internal static class Samples
         Told(23, new ImageProcessed(Id(11), Picture, 1600, 1200, [new ImageRendition(800, "webp", 799, 600, 23456, "/media/pictures/lamp/800.webp")])),
         Told(24, new ImageRejected(Id(11), Picture, "The picture ends early.")),
         Told(25, new ReviewPublished(Id(11), 4.25, 8, 10)),
+        Told(26, new SellerUpdated(Id(21), 3, "Bruno's Better Lamps", "Lamps since 1950.\nAll of them shine.", "https://example.com/logo.png")),
     ];
 
     private static DomainEvent Told(int number, DomainEvent @event) => @event with { EventId = Id(number), OccurredAt = At(number) };
