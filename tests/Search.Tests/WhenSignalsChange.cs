@@ -1,6 +1,4 @@
 using Marketplace.Contracts;
-using Marketplace.Search.Engine;
-using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 using static Marketplace.Search.Tests.SearchFixture;
 
@@ -67,9 +65,8 @@ public abstract class WhenSignalsChange(string engine) : IAsyncLifetime
     [Fact]
     public async Task Ratings_sort_filter_and_are_counted()
     {
-        var engine = search.Search.Services.GetRequiredService<ISearchEngine>();
-        var ct = TestContext.Current.CancellationToken;
-        await engine.ApplyAsync([new IndexChange.Rating(silver, 4.5, 12, Version: 2), new IndexChange.Rating(silver, 1, 1, Version: 1), new IndexChange.Rating(brass, 3.2, 4, Version: 1)], ct);
+        var twice = new ReviewPublished(silver, 4.5, 12, Version: 2);
+        await search.DeliverAsync(twice, twice, new ReviewPublished(silver, 1, 1, Version: 1), new ReviewPublished(brass, 3.2, 4, Version: 1));
 
         var page = await search.FindAsync("sort=rating&facets=rating");
         Assert.Equal([("Silver lamp", 4.5, 12), ("Brass lamp", 3.2, 4)], page.Items.Select(product => (product.Title, product.Rating!.Value, product.Ratings)));
@@ -79,6 +76,17 @@ public abstract class WhenSignalsChange(string engine) : IAsyncLifetime
 
         await search.RestartAsync();
         Assert.Equal(4.5, (await search.FindAsync("minRating=4")).Items[0].Rating);
+    }
+
+    [Fact]
+    public async Task A_rating_told_before_the_listing_counts_when_that_comes_and_of_a_deleted_one_nothing_comes_back()
+    {
+        var gold = Guid.CreateVersion7();
+        await search.DeliverAsync(new ReviewPublished(gold, 5, 1, Version: 1), new ProductDeleted(brass, 2, Guid.NewGuid()), new ReviewPublished(brass, 5, 9, Version: 1));
+        Assert.Empty(await search.TitlesAsync("minRating=1"));
+
+        await search.DeliverAsync(Listed("Gold lamp", productId: gold));
+        Assert.Equal(["Gold lamp"], await search.TitlesAsync("minRating=5"));
     }
 
     [Fact]

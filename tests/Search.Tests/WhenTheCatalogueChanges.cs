@@ -94,6 +94,52 @@ public abstract class WhenTheCatalogueChanges(string engine) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_listing_that_is_unpublished_goes_and_comes_back_with_a_higher_revision_only()
+    {
+        var listed = Listed("Brass lamp", productId: lamp);
+        var unpublished = new ProductUnpublished(lamp, 2, listed.SellerId);
+        await search.DeliverAsync(listed, Stock(lamp, 3), unpublished, unpublished, listed);
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+        Assert.Empty(await search.SuggestAsync("bra"));
+        Assert.Equal(0, (await search.FindAsync("facets=all")).Total);
+
+        await search.RestartAsync();
+        await search.DeliverAsync(listed with { Revision = 2 });
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+
+        await search.DeliverAsync(listed with { Revision = 3 }, unpublished);
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("q=lamp&inStock=true"));
+    }
+
+    [Fact]
+    public async Task Unpublishing_told_before_the_listing_keeps_that_away_and_a_deletion_afterwards_is_for_good()
+    {
+        var listed = Listed("Brass lamp", productId: lamp);
+        await search.DeliverAsync(new ProductUnpublished(lamp, 2, listed.SellerId), listed);
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+
+        await search.DeliverAsync(new ProductDeleted(lamp, 3, listed.SellerId), listed with { Revision = 4 }, new ProductUnpublished(lamp, 5, listed.SellerId), listed with { Revision = 6 });
+        Assert.Empty(await search.TitlesAsync("q=lamp"));
+    }
+
+    [Fact]
+    public async Task A_shelf_is_shown_by_its_name_and_a_new_name_takes_the_place_of_the_old_one()
+    {
+        var listed = Listed("Brass lamp", productId: lamp, category: "lamps", path: ["home", "lamps"]) with { CategoryNames = ["Home & living", "Lamps & lights"] };
+        await search.DeliverAsync(listed);
+
+        var shelves = (await search.FindAsync("facets=category")).Facets!.Single().Values;
+        Assert.Equal([("home", "Home & living"), ("lamps", "Lamps & lights")], shelves.Select(shelf => (shelf.Value, shelf.Label)));
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("q=living"));
+        Assert.Equal(["Lamps & lights"], await search.SuggestAsync("ligh"));
+
+        await search.DeliverAsync(listed with { Revision = 2, CategoryNames = ["Home & living", "Illumination"] });
+        Assert.Equal(["Illumination"], await search.SuggestAsync("illu"));
+        Assert.Empty(await search.SuggestAsync("ligh"));
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("category=lamps"));
+    }
+
+    [Fact]
     public async Task Stock_twice_is_once_and_an_older_level_is_ignored()
     {
         var full = Stock(lamp, 3, version: 2);

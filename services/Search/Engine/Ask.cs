@@ -115,4 +115,5 @@ public sealed record FacetCount(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? To = null);
 
 /// <param name="Kind">title, category or query.</param>
-public sealed record Completion(string Text, string Kind);
+/// <param name="Category">Of a category its code: what to filter by.</param>
+public sealed record Completion(string Text, string Kind, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Category = null);

@@ -15,7 +15,7 @@ public interface ISearchEngine : IAsyncDisposable
 
     /// <summary>
     /// Returns when the changes are durable and the next search sees them. Idempotent: of a listing the highest revision stays, of stock
-    /// and rating the highest version, and an order counts once.
+    /// and rating the highest version, and an order counts once. Stock and sales of a variant are those of its listing, whichever is told first.
     /// </summary>
     Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct);
 
@@ -33,9 +33,9 @@ public interface ISearchEngine : IAsyncDisposable
 /// <summary>One reading of the whole catalogue. Left without <see cref="CompleteAsync"/> it has harmed nothing.</summary>
 public interface IIndexRebuild
 {
-    /// <summary>Writes the listings even where their revision is known. Answers those whose stock nobody ever told.</summary>
+    /// <summary>Writes the listings even where their revision is known. Answers which of what they are sold as (see <see cref="IndexedListing.SoldAs"/>) nobody ever told the stock of.</summary>
     Task<IReadOnlyList<Guid>> AddAsync(IReadOnlyList<IndexedListing> listings, CancellationToken ct);
 
-    /// <summary>The catalogue is read: what it did not show, and no event has touched since the beginning, goes. Answers how many.</summary>
+    /// <summary>The catalogue is read: what it did not show, and no event has touched since the beginning, is withdrawn. Answers how many.</summary>
     Task<int> CompleteAsync(CancellationToken ct);
 }

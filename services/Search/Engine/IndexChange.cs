@@ -7,7 +7,11 @@ public abstract record IndexChange
 {
     public sealed record Upsert(IndexedListing Listing, bool Reread = false) : IndexChange;
 
+    /// <summary>Gone for good: nothing brings it back.</summary>
     public sealed record Remove(Guid ProductId, long Revision) : IndexChange;
+
+    /// <summary>Out of the shop until a higher revision brings it back.</summary>
+    public sealed record Withdraw(Guid ProductId, long Revision) : IndexChange;
 
     public sealed record Stock(IReadOnlyList<StockLevel> Levels) : IndexChange;
 
@@ -21,8 +25,15 @@ public abstract record IndexChange
 /// <summary>A property shoppers can narrow by: <c>colour</c>, <c>red</c>.</summary>
 public sealed record IndexedAttribute(string Name, string Value);
 
+/// <summary>One form of a listing that is sold under a product id of its own: its stock and its sales are the listing's.</summary>
+public sealed record IndexedVariant(Guid VariantId, string Sku, IReadOnlyList<IndexedAttribute> Options);
+
 /// <summary>What a listing is indexed from: an event, or a page of the catalogue.</summary>
+/// <param name="Price">With variants the lowest of theirs.</param>
 /// <param name="CategoryPath">From the root to the listing's own category; without one the category stands alone.</param>
+/// <param name="Attributes">Of the listing as a whole; see <see cref="AllAttributes"/>.</param>
+/// <param name="Variants">With any, those are what is sold: the listing is in stock when one of them is, and stock told of itself counts no more.</param>
+/// <param name="CategoryNames">Of the path, in the words shoppers read; without them the codes are shown.</param>
 public sealed record IndexedListing(
     Guid ProductId,
     long Revision,
@@ -36,4 +47,29 @@ public sealed record IndexedListing(
     string? ImageUrl,
     DateTimeOffset ListedAt,
     IReadOnlyList<string>? CategoryPath = null,
-    IReadOnlyList<IndexedAttribute>? Attributes = null);
+    IReadOnlyList<IndexedAttribute>? Attributes = null,
+    IReadOnlyList<IndexedVariant>? Variants = null,
+    IReadOnlyList<string>? CategoryNames = null)
+{
+    private const int MostAttributes = 200;
+
+    /// <summary>Codes from the root to the listing's own category, each with what it is called.</summary>
+    public IReadOnlyList<(string Code, string Name)> Shelves()
+    {
+        IReadOnlyList<string> path = CategoryPath is { Count: > 0 } ? CategoryPath : [Category];
+        var shelves = path.Select((code, level) => (code, CategoryNames?.Count == path.Count ? CategoryNames[level] : code)).ToList();
+        return path.Contains(Category, StringComparer.OrdinalIgnoreCase) ? shelves : [.. shelves, (Category, Category)];
+    }
+
+    /// <summary>Its own and every option of its variants, each once: what it is narrowed and found by.</summary>
+    public IReadOnlyList<IndexedAttribute> AllAttributes() =>
+        [.. (Attributes ?? []).Concat((Variants ?? []).SelectMany(variant => variant.Options))
+            .Where(attribute => attribute.Name.Length > 0 && attribute.Value.Length > 0)
+            .DistinctBy(attribute => (attribute.Name.ToLowerInvariant(), attribute.Value.ToLowerInvariant()))
+            .Take(MostAttributes)];
+
+    public IEnumerable<string> Skus() => (Variants ?? []).Select(variant => variant.Sku).Where(sku => !string.IsNullOrEmpty(sku));
+
+    /// <summary>The ids stock is told of.</summary>
+    public IReadOnlyList<Guid> SoldAs() => Variants is { Count: > 0 } ? [.. Variants.Select(variant => variant.VariantId)] : [ProductId];
+}

@@ -14,17 +14,22 @@ public static class IndexEvents
     public static void MapIndexEvents(this IEndpointRouteBuilder routes)
     {
         routes.MapEvent(ProductUpserted.Topic, OnProductUpsertedAsync);
+        routes.MapEvent(ProductUnpublished.Topic, OnProductUnpublishedAsync);
         routes.MapEvent(ProductDeleted.Topic, OnProductDeletedAsync);
         routes.MapEvent(InventoryUpdated.Topic, OnInventoryUpdatedAsync);
         routes.MapEvent(OrderConfirmed.Topic, OnOrderConfirmedAsync);
+        routes.MapEvent(ReviewPublished.Topic, OnReviewPublishedAsync);
     }
 
     private static Task<Ok> OnProductUpsertedAsync(ProductUpserted product, IndexFeed feed, CancellationToken ct) => feed.TakeAsync(
         product,
         new IndexChange.Upsert(new IndexedListing(
             product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
-            product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(attribute => new IndexedAttribute(attribute.Name, attribute.Value)).ToList())),
+            product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(OfAttribute).ToList(), product.Variants?.Select(OfVariant).ToList(), product.CategoryNames)),
         ct);
+
+    private static Task<Ok> OnProductUnpublishedAsync(ProductUnpublished product, IndexFeed feed, CancellationToken ct) =>
+        feed.TakeAsync(product, new IndexChange.Withdraw(product.ProductId, product.Revision), ct);
 
     private static Task<Ok> OnProductDeletedAsync(ProductDeleted product, IndexFeed feed, CancellationToken ct) =>
         feed.TakeAsync(product, new IndexChange.Remove(product.ProductId, product.Revision), ct);
@@ -37,4 +42,11 @@ public static class IndexEvents
         new IndexChange.Sale(
             order.OrderId, order.OccurredAt == default || order.OccurredAt > time.GetUtcNow() ? time.GetUtcNow() : order.OccurredAt, [.. order.Lines.Select(line => (line.ProductId, line.Quantity))]),
         ct);
+
+    private static Task<Ok> OnReviewPublishedAsync(ReviewPublished review, IndexFeed feed, CancellationToken ct) =>
+        feed.TakeAsync(review, new IndexChange.Rating(review.ProductId, review.Average, review.Count, review.Version), ct);
+
+    internal static IndexedAttribute OfAttribute(ListingAttribute attribute) => new(attribute.Name, attribute.Value);
+
+    internal static IndexedVariant OfVariant(ListingVariant variant) => new(variant.VariantId, variant.Sku, [.. variant.Options.Select(OfAttribute)]);
 }

@@ -12,8 +12,9 @@ public sealed record ListingVariant(Guid VariantId, string Sku, IReadOnlyList<Li
 
 /// <summary>
 /// A listing as shoppers see it, after a create or a change. <see cref="Revision"/> only grows: an older one than seen is ignored.
-/// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone. With
-/// <see cref="Variants"/> those are what is sold, <see cref="Price"/> is the lowest of theirs, and the listing itself has no stock.
+/// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone; <see cref="CategoryNames"/>
+/// says what shoppers call each of it. With <see cref="Variants"/> those are what is sold, <see cref="Price"/> is the lowest of theirs, and
+/// the listing itself has no stock.
 /// </summary>
 public sealed record ProductUpserted(
     Guid ProductId,
@@ -29,7 +30,8 @@ public sealed record ProductUpserted(
     DateTimeOffset ListedAt,
     IReadOnlyList<string>? CategoryPath = null,
     IReadOnlyList<ListingAttribute>? Attributes = null,
-    IReadOnlyList<ListingVariant>? Variants = null) : DomainEvent
+    IReadOnlyList<ListingVariant>? Variants = null,
+    IReadOnlyList<string>? CategoryNames = null) : DomainEvent
 {
     public const string Topic = "product.upserted";
 }

@@ -37,13 +37,16 @@ internal sealed class FacetValues
     public int Add(string term)
     {
         var (dimension, value, label) = FacetTerm.Read(term);
-        if (numbers.TryGetValue((dimension, value), out var number))
+        if (numbers.TryGetValue((dimension, value), out var number) && known[number].Label == label)
             return number;
 
         lock (growing)
         {
             if (numbers.TryGetValue((dimension, value), out number))
+            {
+                Rename(number, label);
                 return number;
+            }
 
             if (!dimensions.TryGetValue(dimension, out var which))
             {
@@ -67,5 +70,16 @@ internal sealed class FacetValues
             numbers[(dimension, value)] = number;
             return number;
         }
+    }
+
+    private void Rename(int number, string label)
+    {
+        var before = known[number];
+        var after = before with { Label = label };
+        var renamed = known.ToArray();
+        renamed[number] = after;
+        Volatile.Write(ref known, renamed);
+        if (names[before.Dimension] == Facets.Category)
+            Volatile.Write(ref categories, [.. categories.Select(category => category.Value == before ? (after, ProductText.BeginningsOf(label, MostWords)) : category)]);
     }
 }

@@ -122,13 +122,13 @@ public sealed class LuceneEngine : ISearchEngine
         {
             await index.ApplyAsync([.. listings.Select(listing => new IndexChange.Upsert(listing, Reread: true))], ct);
             shown.UnionWith(listings.Select(listing => listing.ProductId));
-            return [.. listings.Select(listing => listing.ProductId).Where(productId => index.Products.StateOf(productId).StockVersion < 0)];
+            return [.. listings.SelectMany(listing => listing.SoldAs()).Where(productId => index.Products.StateOf(productId).StockVersion < 0)];
         }
 
         public async Task<int> CompleteAsync(CancellationToken ct)
         {
             var stale = before.Where(known => !shown.Contains(known.ProductId) && index.Products.StateOf(known.ProductId).Revision == known.Revision).ToList();
-            await index.ApplyAsync([.. stale.Select(known => new IndexChange.Remove(known.ProductId, known.Revision))], ct);
+            await index.ApplyAsync([.. stale.Select(known => new IndexChange.Withdraw(known.ProductId, known.Revision))], ct);
             await index.FilledAsync(ct);
             return stale.Count;
         }

@@ -16,7 +16,7 @@ namespace Marketplace.Search.Engine.Lucene;
 internal sealed partial class LuceneIndex(SearchOptions options, string folder, TimeProvider time, ILogger log) : IAsyncDisposable
 {
     /// <summary>Goes up when documents change their shape: an index of another format is put aside and built anew.</summary>
-    private const string Format = "7";
+    private const string Format = "8";
     private const string FormatKey = "format";
     private const string FilledKey = "filled";
     private const int WorthSharing = 300;
@@ -161,6 +161,10 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
                     if (Take(productId, Of(productId).Removed(revision)))
                         texts.Remove(productId);
                     break;
+                case IndexChange.Withdraw(var productId, var revision):
+                    if (Take(productId, Of(productId).WithdrawnAt(revision)))
+                        texts.Remove(productId);
+                    break;
                 case IndexChange.Stock(var levels):
                     foreach (var level in levels)
                         Take(level.ProductId, Of(level.ProductId).Stocked(level.Version, level.Available));
@@ -172,7 +176,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
                     if (!counted.ContainsKey(orderId) && orders.TryAdd(orderId, time.GetUtcNow().UtcTicks))
                     {
                         foreach (var (productId, quantity) in lines)
-                            Take(productId, Of(productId).SoldMore(Math.Clamp(quantity, 0, 99) * SalesWeight.At(at)));
+                            Take(Products.ListingOf(productId), Of(Products.ListingOf(productId)).SoldMore(Math.Clamp(quantity, 0, 99) * SalesWeight.At(at)));
                     }
 
                     break;
@@ -198,6 +202,8 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
         Commit();
         foreach (var (productId, state) in next)
             Products.Set(productId, state);
+        foreach (var (productId, text) in texts)
+            Products.SetVariants(productId, text.Variants?.Select(variant => variant.VariantId) ?? []);
         foreach (var (orderId, at) in orders)
             counted[orderId] = at;
         searchers!.MaybeRefreshBlocking();
@@ -219,17 +225,18 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
 
     private void Write(Guid productId, ProductState before, ProductState after, IndexedListing? text)
     {
-        if (after.Deleted && !before.Deleted)
-            writer!.UpdateDocument(ProductDocument.TermOf(productId), ProductDocument.Deleted(productId, after.Revision), ProductDocument.Analyzer);
+        var away = (after.Deleted, after.Withdrawn, after.Revision);
+        if ((after.Deleted || after.Withdrawn) && away != (before.Deleted, before.Withdrawn, before.Revision))
+            writer!.UpdateDocument(ProductDocument.TermOf(productId), ProductDocument.Away(productId, after), ProductDocument.Analyzer);
         else if (text is not null && before.Revision == 0)
             writer!.AddDocument(ProductDocument.Of(text), ProductDocument.Analyzer);
         else if (text is not null)
             writer!.UpdateDocument(ProductDocument.TermOf(productId), ProductDocument.Of(text), ProductDocument.Analyzer);
 
-        var signals = after with { Revision = before.Revision, Deleted = before.Deleted };
+        var signals = after with { Revision = before.Revision, Deleted = before.Deleted, Withdrawn = before.Withdrawn };
         if (signals == before)
             return;
-        if (before == ProductState.Unknown with { Revision = before.Revision, Deleted = before.Deleted })
+        if (before == ProductState.Unknown with { Revision = before.Revision, Deleted = before.Deleted, Withdrawn = before.Withdrawn })
             writer!.AddDocument(ProductDocument.Signals(productId, after));
         else
             writer!.UpdateDocument(ProductDocument.SignalsTermOf(productId), ProductDocument.Signals(productId, after));
@@ -300,6 +307,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
         var kinds = segment.GetNumericDocValues(ProductDocument.KindNumber);
         var orders = segment.GetNumericDocValues(ProductDocument.CountedAt);
         var numbers = Numbers.Of(segment);
+        var variants = segment.GetBinaryDocValues(ProductDocument.Variants);
         var key = new BytesRef();
         for (var document = 0; document < segment.MaxDoc; document++)
         {
@@ -313,6 +321,11 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
                 counted[id] = orders!.Get(document);
             else
                 Products.Set(id, numbers.Read(document, kind, Products.StateOf(id)));
+            if (kind == ProductDocument.ProductKind && variants is not null)
+            {
+                variants.Get(document, key);
+                Products.SetVariants(id, ProductDocument.IdsFrom(key));
+            }
         }
     }
 
@@ -382,6 +395,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
         {
             ProductDocument.ProductKind => known with { Revision = Revision!.Get(document) },
             ProductDocument.DeletedKind => known with { Revision = Revision!.Get(document), Deleted = true },
+            ProductDocument.WithdrawnKind => known with { Revision = Revision!.Get(document), Withdrawn = true },
             _ => known with
             {
                 StockVersion = StockVersion!.Get(document),

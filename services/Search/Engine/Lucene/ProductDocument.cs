@@ -10,7 +10,7 @@ using Marketplace.Contracts;
 namespace Marketplace.Search.Engine.Lucene;
 
 /// <summary>
-/// Four kinds of documents: a product; the trace of a deleted one; apart from its text, because they change a hundred times as often, a
+/// Kinds of documents: a product; the trace of a deleted or a withdrawn one; apart from its text, because they change a hundred times as often, a
 /// product's signals (stock, rating, sales); and for a while the trace of an order that was counted.
 /// </summary>
 internal static class ProductDocument
@@ -23,7 +23,7 @@ internal static class ProductDocument
     public const string KindNumber = "kind_number";
     public const string Title = "title";
     public const string Brand = "brand";
-    public const string Shelf = "shelf";                        // category and attributes
+    public const string Shelf = "shelf";                        // categories, attributes, SKUs
     public const string Description = "description";
     public const string Spelling = "spelling";                  // words of the above with their endings
     public const string Beginnings = "beginnings";
@@ -41,16 +41,18 @@ internal static class ProductDocument
     public const string CountedAt = "counted_at";
     public const string Result = "result";
     public const string Text = "text";
+    public const string Variants = "variants";
     public const string Product = "product";
 
     public const long ProductKind = 1;
     public const long DeletedKind = 2;
     public const long SignalsKind = 3;
     public const long OrderKind = 4;
+    public const long WithdrawnKind = 5;
 
+    private const int KeyLength = 16;
     private const int LongestTitle = 500;
     private const int LongestDescription = 8_000;
-    private const int MostAttributes = 64;
 
     private static readonly FieldType WordsOnly = Frozen(new FieldType(TextField.TYPE_NOT_STORED) { OmitNorms = true, IndexOptions = IndexOptions.DOCS_ONLY });
 
@@ -67,20 +69,19 @@ internal static class ProductDocument
     public static Document Of(IndexedListing listing)
     {
         var (title, description) = (Cut(listing.Title, LongestTitle), Cut(listing.Description, LongestDescription));
-        var attributes = (listing.Attributes ?? []).Take(MostAttributes).ToList();
-        var path = listing.CategoryPath is { Count: > 0 } given ? given : [listing.Category];
-        var shelf = string.Join(' ', [.. path.Append(listing.Category).Distinct(), .. attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")]);
+        var (shelves, attributes) = (listing.Shelves(), listing.AllAttributes());
+        var shelf = string.Join(' ', shelves.SelectMany(one => (string[])[one.Code, one.Name]).Distinct(StringComparer.OrdinalIgnoreCase).Concat(attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")));
         var document = Start(Id, listing.ProductId, ProductKind);
         document.Add(new StringField(Kind, Product, Field.Store.NO));
         document.Add(new TextField(Title, title, Field.Store.NO));
         document.Add(new Field(Brand, listing.Brand, NoPlaces));
-        document.Add(new Field(Shelf, shelf, NoPlaces));
+        document.Add(new Field(Shelf, string.Join(' ', listing.Skus().Prepend(shelf)), NoPlaces));
         document.Add(new Field(Description, description, NoPlaces));
         document.Add(new Field(Spelling, $"{title} {listing.Brand} {shelf}", WordsOnly));
         document.Add(new Field(Beginnings, $"{title} {listing.Brand}", WordsOnly));
-        foreach (var category in path.Append(listing.Category).Select(FacetTerm.Alike).Distinct(StringComparer.Ordinal))
+        foreach (var category in shelves.Select(one => FacetTerm.Alike(one.Code)).Distinct(StringComparer.Ordinal))
             document.Add(new StringField(Category, category, Field.Store.NO));
-        foreach (var facet in FacetsOf(listing, path, attributes).Distinct(StringComparer.Ordinal))
+        foreach (var facet in FacetsOf(listing, shelves, attributes).Distinct(StringComparer.Ordinal))
             document.Add(new SortedSetDocValuesField(FacetTerms, new BytesRef(facet)));
         document.Add(new NumericDocValuesField(Price, listing.Price.Minor));
         document.Add(new NumericDocValuesField(ListedAt, listing.ListedAt.UtcTicks));
@@ -89,13 +90,16 @@ internal static class ProductDocument
             new FoundProduct(listing.ProductId, title, listing.Brand, listing.Category, listing.Price, listing.ImageUrl, listing.SellerId, listing.SellerName, false),
             JsonSerializerOptions.Web))));
         document.Add(new BinaryDocValuesField(Text, new BytesRef(description)));
+        if (listing.Variants is { Count: > 0 } variants)
+            document.Add(new BinaryDocValuesField(Variants, new BytesRef([.. variants.SelectMany(variant => KeyOf(variant.VariantId))])));
         return document;
     }
 
-    public static Document Deleted(Guid productId, long revision)
+    /// <summary>What is remembered of a listing that is not in the shop.</summary>
+    public static Document Away(Guid productId, ProductState state)
     {
-        var document = Start(Id, productId, DeletedKind);
-        document.Add(new NumericDocValuesField(Revision, revision));
+        var document = Start(Id, productId, state.Deleted ? DeletedKind : WithdrawnKind);
+        document.Add(new NumericDocValuesField(Revision, state.Revision));
         return document;
     }
 
@@ -121,31 +125,36 @@ internal static class ProductDocument
 
     public static Guid IdFrom(BytesRef key) => new(key.Bytes.AsSpan(key.Offset, key.Length), bigEndian: true);
 
+    public static IReadOnlyList<Guid> IdsFrom(BytesRef keys) =>
+        [.. Enumerable.Range(0, keys.Length / KeyLength).Select(number => new Guid(keys.Bytes.AsSpan(keys.Offset + number * KeyLength, KeyLength), bigEndian: true))];
+
     public static FoundProduct Read(BytesRef result) => JsonSerializer.Deserialize<FoundProduct>(result.Bytes.AsSpan(result.Offset, result.Length), JsonSerializerOptions.Web)!;
 
-    private static IEnumerable<string> FacetsOf(IndexedListing listing, IReadOnlyList<string> path, IReadOnlyList<IndexedAttribute> attributes)
+    private static IEnumerable<string> FacetsOf(IndexedListing listing, IReadOnlyList<(string Code, string Name)> shelves, IReadOnlyList<IndexedAttribute> attributes)
     {
-        foreach (var category in path.Append(listing.Category))
-            yield return FacetTerm.Of(Facets.Category, category);
+        foreach (var (code, name) in shelves)
+            yield return FacetTerm.Of(Facets.Category, code, name);
         if (listing.Brand.Length > 0)
             yield return FacetTerm.Of(Facets.Brand, listing.Brand);
         yield return FacetTerm.Of(Facets.Seller, listing.SellerId.ToString(), listing.SellerName);
-        foreach (var attribute in attributes.Where(attribute => attribute.Name.Length > 0 && attribute.Value.Length > 0))
+        foreach (var attribute in attributes)
             yield return FacetTerm.Of(Facets.AttributePrefix + FacetTerm.Alike(attribute.Name), attribute.Value);
     }
 
     private static string NameOf(Guid id) => id.ToString("N");
 
-    private static Document Start(string idField, Guid id, long kind)
+    private static Document Start(string idField, Guid id, long kind) =>
+    [
+        new StringField(idField, NameOf(id), Field.Store.NO),
+        new BinaryDocValuesField(Key, new BytesRef(KeyOf(id))),
+        new NumericDocValuesField(KindNumber, kind),
+    ];
+
+    private static byte[] KeyOf(Guid id)
     {
-        var key = new byte[16];
+        var key = new byte[KeyLength];
         BinaryPrimitives.WriteUInt128BigEndian(key, Products.KeyOf(id));
-        return
-        [
-            new StringField(idField, NameOf(id), Field.Store.NO),
-            new BinaryDocValuesField(Key, new BytesRef(key)),
-            new NumericDocValuesField(KindNumber, kind),
-        ];
+        return key;
     }
 
     private static string Cut(string text, int longest) =>

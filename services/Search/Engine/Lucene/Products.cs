@@ -20,6 +20,12 @@ internal sealed class Products
         public int Slot { get; } = slot;
 
         public volatile ProductState State = ProductState.Unknown;
+
+        /// <summary>What a listing is sold as; none when it is sold as itself.</summary>
+        public Product[] Variants { get; set; } = [];
+
+        /// <summary>Of a variant.</summary>
+        public Product? Listing { get; set; }
     }
 
     /// <summary>Columns by slot. Arrays grow by replacement: a search holds on to those it began with.</summary>
@@ -61,11 +67,46 @@ internal sealed class Products
         lock (growing)                                          // or a growing column would be copied without it
         {
             product.State = state;
-            Current.Available[product.Slot] = state.Available;
-            Current.Rating[product.Slot] = (float)state.Rating;
-            Current.Ratings[product.Slot] = state.Ratings;
-            Current.Sold[product.Slot] = state.Sold;
+            Show(product);
+            if (product.Listing is { } listing)
+                Show(listing);
         }
+    }
+
+    /// <summary>The listing a variant belongs to; any other product itself.</summary>
+    public Guid ListingOf(Guid productId) => products.TryGetValue(productId, out var product) && product.Listing is { } listing ? listing.Id : productId;
+
+    /// <summary>From now on the listing is sold as these, and as itself when there are none.</summary>
+    public void SetVariants(Guid listingId, IEnumerable<Guid> variantIds)
+    {
+        var (listing, variants) = (Of(listingId), variantIds.Select(Of).ToArray());
+        lock (growing)
+        {
+            if (variants.Length == 0 && listing.Variants.Length == 0)
+                return;
+            foreach (var former in listing.Variants)
+                former.Listing = null;
+            foreach (var variant in variants)
+                variant.Listing = listing;
+            listing.Variants = variants;
+            Show(listing);
+        }
+    }
+
+    private void Show(Product product)
+    {
+        var state = product.State;
+        var (available, sold) = (product.Variants.Length > 0 ? 0 : state.Available, state.Sold);
+        foreach (var variant in product.Variants)
+        {
+            available = Math.Max(available, variant.State.Available);
+            sold += variant.State.Sold;
+        }
+
+        Current.Available[product.Slot] = available;
+        Current.Rating[product.Slot] = (float)state.Rating;
+        Current.Ratings[product.Slot] = state.Ratings;
+        Current.Sold[product.Slot] = sold;
     }
 
     public void Clear()

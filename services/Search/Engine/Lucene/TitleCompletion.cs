@@ -30,10 +30,10 @@ internal sealed class TitleCompletion(LuceneIndex index, IndexSearcher searcher)
         index.Values.Categories
             .Where(category => Beginnings.Fit(category.Words, beginnings, edits))
             .Select(category => category.Value)
-            .Select(value => (value.Label, Products: searcher.Search(new TermQuery(new Term(ProductDocument.Category, value.Value)), 1).TotalHits))   // without deleted ones
+            .Select(value => (value.Label, value.Value, Products: searcher.Search(new TermQuery(new Term(ProductDocument.Category, value.Value)), 1).TotalHits))   // without deleted ones
             .Where(category => category.Products > 0)
             .OrderByDescending(category => category.Products)
-            .Select(category => new Completion(category.Label, "category"));
+            .Select(category => new Completion(category.Label, "category", category.Value));
 
     private List<Completion> Titles(IReadOnlyList<string> beginnings, Func<string, IReadOnlyList<string>> waysOf, int most)
     {
