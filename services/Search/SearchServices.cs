@@ -1,4 +1,6 @@
+using Marketplace.Hosting;
 using Marketplace.Search.Engine;
+using Marketplace.Search.Engine.Elasticsearch;
 using Marketplace.Search.Engine.Lucene;
 using Marketplace.Search.Indexing;
 using Marketplace.Search.Querying;
@@ -15,7 +17,10 @@ public static class SearchServices
         services.TryAddSingleton(TimeProvider.System);
         services.AddOptions<SearchOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<QueryOptions>().BindConfiguration("Search").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<ElasticsearchOptions>().BindConfiguration("Search:Elasticsearch").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(Engine);
+        services.AddSingleton(provider => new ReadinessCheck(
+            "engine", async ct => provider.GetRequiredService<ISearchEngine>() is ElasticsearchEngine elasticsearch ? await elasticsearch.LookAsync(ct) : null));
         services.AddSingleton<SynonymFile>();
         services.TryAddSingleton<ISharedCache, NothingShared>();
         services.AddSingleton<PopularQueries>();
@@ -26,6 +31,7 @@ public static class SearchServices
     private static ISearchEngine Engine(IServiceProvider provider) => provider.GetRequiredService<IOptions<SearchOptions>>().Value.Engine.ToLowerInvariant() switch
     {
         "lucene" => ActivatorUtilities.CreateInstance<LuceneEngine>(provider),
-        var other => throw new InvalidOperationException($"There is no search engine {other}: set Search:Engine to lucene."),
+        "elasticsearch" => ActivatorUtilities.CreateInstance<ElasticsearchEngine>(provider),
+        var other => throw new InvalidOperationException($"There is no search engine {other}: set Search:Engine to lucene or elasticsearch."),
     };
 }

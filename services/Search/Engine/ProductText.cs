@@ -20,7 +20,7 @@ public static class ProductText
     internal const LuceneVersion Version = LuceneVersion.LUCENE_48;
     internal const char AtStart = '^';
     internal const int LongestPrefix = 4;
-    private const int LongestBeginning = 20;
+    internal const int LongestBeginning = 20;
 
     /// <summary>Lower case, no accents, no plurals and other endings that a dictionary knows to be endings.</summary>
     internal static readonly Analyzer Words = Analyzer.NewAnonymous((_, reader) =>

@@ -1,0 +1,247 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using Elastic.Clients.Elasticsearch;
+using Elastic.Clients.Elasticsearch.Core.Bulk;
+using Elastic.Clients.Elasticsearch.Core.Search;
+using Elastic.Clients.Elasticsearch.IndexManagement;
+using Elastic.Clients.Elasticsearch.QueryDsl;
+using StoredDocument = System.Collections.Generic.Dictionary<string, System.Text.Json.JsonElement>;
+
+namespace Marketplace.Search.Engine.Elasticsearch;
+
+/// <summary>
+/// Fills a new index behind the one that serves, and puts it in its place. Events go to the serving one all the while, from every replica;
+/// what they changed is carried over in rounds, each shorter than the one before, the last while the old index takes no writes for a
+/// moment (whoever writes then tries again and finds the new one). Left at any point before the switch it has harmed nothing: the next
+/// rebuild removes what it left.
+/// </summary>
+internal sealed partial class ElasticsearchRebuild : IIndexRebuild
+{
+    private const int PageSize = 1_000;
+    private const int FewEnough = 500;
+    private const int MostRounds = 5;
+
+    /// <summary>How far clocks of the cluster's nodes and ours may differ. What is carried over twice is carried over once.</summary>
+    private static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(1);
+
+    private readonly ElasticsearchConnection elasticsearch;
+    private readonly ProductWriter writer;
+    private readonly TimeProvider time;
+    private readonly ILogger log;
+    private readonly string from;
+    private readonly string to;
+    private readonly string me = Guid.NewGuid().ToString("N");
+    private readonly Dictionary<Guid, long> before = [];        // what was listed at the beginning, and its revision
+    private readonly HashSet<Guid> stocked = [];
+    private readonly HashSet<Guid> settled = [];                // shown by the catalogue, or changed by an event since
+    private DateTimeOffset began;
+    private DateTimeOffset heard;
+
+    private ElasticsearchRebuild(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, string from, string to)
+    {
+        (this.elasticsearch, this.writer, this.time, this.log, this.from, this.to) = (elasticsearch, writer, time, log, from, to);
+        began = heard = time.GetUtcNow();
+    }
+
+    private ElasticsearchOptions Options => elasticsearch.Options;
+
+    public static async Task<IIndexRebuild> BeginAsync(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, CancellationToken ct)
+    {
+        var indices = await elasticsearch.IndicesAsync(ct);
+        var serving = indices.Single(index => index.Serving);
+        foreach (var left in indices.Where(index => !index.Serving))
+        {
+            if (Alive(left, elasticsearch.Options, time))
+                throw new RebuildElsewhereException(left.RebuiltAt + elasticsearch.Options.RebuildLease);
+            elasticsearch.Checked(await elasticsearch.Client.Indices.DeleteAsync(new DeleteIndexRequest(left.Name) { IgnoreUnavailable = true }, ct));
+        }
+
+        var next = ProductIndex.NameOf(elasticsearch.Options.Index, indices.Max(index => index.Number) + 1);
+        var rebuild = new ElasticsearchRebuild(elasticsearch, writer, time, log, serving.Name, next);
+        elasticsearch.Checked(await elasticsearch.Client.Indices.CreateAsync(ProductIndex.Create(next, elasticsearch.Options, rebuild.Meta(filled: false), serving: false), ct));
+        rebuild.LogBegan(next, serving.Name);
+        await rebuild.CarrySignalsAsync(ct);
+        return rebuild;
+    }
+
+    /// <summary>Whether somebody may still be filling it.</summary>
+    public static bool Alive(KnownIndex index, ElasticsearchOptions options, TimeProvider time) =>
+        index is { Serving: false, RebuiltBy: not null } && time.GetUtcNow() - index.RebuiltAt < options.RebuildLease;
+
+    public async Task<IReadOnlyList<Guid>> AddAsync(IReadOnlyList<IndexedListing> listings, CancellationToken ct)
+    {
+        await KeepLeaseAsync(ct);
+        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWriter.Written(listing, reread: true))], ct);
+        settled.UnionWith(listings.Select(listing => listing.ProductId));
+        return [.. listings.Select(listing => listing.ProductId).Where(productId => !stocked.Contains(productId))];
+    }
+
+    public async Task<int> CompleteAsync(CancellationToken ct)
+    {
+        var since = began;
+        for (var round = 1; round <= MostRounds; round++)
+        {
+            var started = time.GetUtcNow();
+            var carried = await CarryChangesAsync(since - ClockSkew, ct);
+            since = started;
+            if (carried < FewEnough)
+                break;
+        }
+
+        var indices = await elasticsearch.IndicesAsync(ct);
+        if (indices.SingleOrDefault(index => index.Name == to)?.RebuiltBy != me || indices.SingleOrDefault(index => index.Serving)?.Name != from)
+            throw new InvalidOperationException($"Another rebuild took over from this one, which was not heard of for {Options.RebuildLease}; the index stays as it is.");
+
+        var switched = false;
+        await BlockWritesAsync(true, ct);
+        try
+        {
+            await CarryChangesAsync(since - ClockSkew, ct);
+            elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(
+                new PutIndicesSettingsRequest(to, new IndexSettings { RefreshInterval = new Duration("1s") }), ct));
+            elasticsearch.Checked(await elasticsearch.Client.Indices.RefreshAsync(new RefreshRequest(to), ct));
+            elasticsearch.Checked(await elasticsearch.Client.Indices.PutMappingAsync(new PutMappingRequest(to) { Meta = Meta(filled: true) }, ct));
+            elasticsearch.Checked(await elasticsearch.Client.Indices.UpdateAliasesAsync(
+                new UpdateAliasesRequest
+                {
+                    Actions =
+                    [
+                        new IndexUpdateAliasesAction { Remove = new RemoveAction { Index = from, Alias = Options.Index, MustExist = true } },
+                        new IndexUpdateAliasesAction { Add = new AddAction { Index = to, Alias = Options.Index } },
+                    ],
+                },
+                ct));
+            switched = true;
+        }
+        finally
+        {
+            if (!switched)
+                await BlockWritesAsync(false, CancellationToken.None);
+        }
+
+        elasticsearch.Checked(await elasticsearch.Client.Indices.DeleteAsync(new DeleteIndexRequest(from) { IgnoreUnavailable = true }, ct));
+        LogSwitched(to);
+        return before.Keys.Count(productId => !settled.Contains(productId));
+    }
+
+    private Dictionary<string, object> Meta(bool filled) => new()
+    {
+        [ProductIndex.FormatKey] = ProductIndex.Format,
+        [ProductIndex.FilledKey] = filled ? "yes" : "no",
+        [ProductIndex.RebuiltByKey] = me,
+        [ProductIndex.RebuiltAtKey] = heard.ToUnixTimeMilliseconds().ToString(CultureInfo.InvariantCulture),
+    };
+
+    private async Task KeepLeaseAsync(CancellationToken ct)
+    {
+        if (time.GetUtcNow() - heard < Options.RebuildLease / 8)
+            return;
+
+        heard = time.GetUtcNow();
+        elasticsearch.Checked(await elasticsearch.Client.Indices.PutMappingAsync(new PutMappingRequest(to) { Meta = Meta(filled: false) }, ct));
+    }
+
+    private async Task BlockWritesAsync(bool block, CancellationToken ct) =>
+        elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(
+            new PutIndicesSettingsRequest(from, new IndexSettings { Blocks = new IndexSettingBlocks { Write = block } }), ct));
+
+    /// <summary>Stock, ratings and sales, which no catalogue can tell, and the traces of what was deleted.</summary>
+    private async Task CarrySignalsAsync(CancellationToken ct)
+    {
+        await foreach (var page in ReadAsync(since: null, [ProductIndex.Id, ProductIndex.Listed, ProductIndex.Deleted, ProductIndex.Revision, .. ProductIndex.OfSignals], ct))
+        {
+            foreach (var (productId, document) in page)
+            {
+                if (document[ProductIndex.Listed].GetBoolean())
+                    before[productId] = document[ProductIndex.Revision].GetInt64();
+                if (document[ProductIndex.StockVersion].GetInt64() >= 0)
+                    stocked.Add(productId);
+            }
+
+            await writer.WriteAsync(to, [.. page.Select(one => Signals(one.ProductId, one.Document, tombstone: true))], ct);
+        }
+    }
+
+    /// <returns>How many documents.</returns>
+    private async Task<int> CarryChangesAsync(DateTimeOffset since, CancellationToken ct)
+    {
+        var carried = 0;
+        await foreach (var page in ReadAsync(since, [ProductIndex.Id, .. ProductIndex.OfText, .. ProductIndex.OfSignals], ct))
+        {
+            var writes = new List<ProductWrite>();
+            foreach (var (productId, document) in page)
+            {
+                writes.Add(Signals(productId, document, tombstone: false));
+                var revision = document[ProductIndex.Revision].GetInt64();
+                var changed = document[ProductIndex.Deleted].GetBoolean()
+                    || document[ProductIndex.Listed].GetBoolean() && (!before.TryGetValue(productId, out var then) || then != revision);
+                if (!changed)
+                    continue;
+
+                settled.Add(productId);
+                writes.Add(ProductWrite.Newer(
+                    productId, ProductIndex.Revision, revision, ProductIndex.OfText.ToDictionary(field => field, field => document.TryGetValue(field, out var value) ? (object?)value : null), text: true));
+            }
+
+            await KeepLeaseAsync(ct);
+            await writer.WriteAsync(to, writes, ct);
+            carried += page.Count;
+        }
+
+        return carried;
+    }
+
+    private static ProductWrite Signals(Guid productId, StoredDocument document, bool tombstone)
+    {
+        var signals = ProductIndex.OfSignals.Where(document.ContainsKey).ToDictionary(field => field, field => (object?)document[field]);
+        var whole = ProductParts.Blank(productId);
+        foreach (var (field, value) in signals)
+            whole[field] = value;
+        if (tombstone && document[ProductIndex.Deleted].GetBoolean())
+            (whole[ProductIndex.Deleted], whole[ProductIndex.Revision]) = (true, document[ProductIndex.Revision]);
+        return new ProductWrite(
+            new BulkUpdateOperation<Dictionary<string, object?>, Dictionary<string, object?>>(ProductParts.NameOf(productId)) { Doc = signals, Upsert = whole, RetryOnConflict = 5 },
+            400 + (document.TryGetValue(ProductIndex.Orders, out var orders) ? orders.GetRawText().Length : 0));
+    }
+
+    /// <summary>What the serving index has, in the order of ids, so that a page begins where the last one ended whatever is written meanwhile.</summary>
+    private async IAsyncEnumerable<List<(Guid ProductId, StoredDocument Document)>> ReadAsync(
+        DateTimeOffset? since, string[] fields, [EnumeratorCancellation] CancellationToken ct)
+    {
+        elasticsearch.Checked(await elasticsearch.Client.Indices.RefreshAsync(new RefreshRequest(from), ct));
+        string? last = null;
+        while (true)
+        {
+            var found = elasticsearch.Checked(await elasticsearch.Client.SearchAsync<StoredDocument>(
+                new SearchRequest(from)
+                {
+                    Query = since is { } time ? new NumberRangeQuery(ProductIndex.Touched) { Gte = time.ToUnixTimeMilliseconds() } : new MatchAllQuery(),
+                    Sort = [new FieldSort(ProductIndex.Id) { Order = SortOrder.Asc }],
+                    SearchAfter = last is null ? null : [last],
+                    Size = PageSize,
+                    Source = new SourceFilter { Includes = fields },
+                    TrackTotalHits = false,
+                    RequestConfiguration = new Elastic.Transport.RequestConfiguration { RequestTimeout = Options.WriteTimeout },
+                },
+                ct));
+            if (found.Hits.Count == 0)
+                yield break;
+
+            var page = found.Hits.Select(hit => (ProductId: Guid.ParseExact(hit.Id!, "N"), Document: hit.Source!)).ToList();
+            yield return page;
+            if (page.Count < PageSize)
+                yield break;
+            last = ProductParts.NameOf(page[^1].ProductId);
+        }
+    }
+
+    [LoggerMessage(LogLevel.Information, "Filling {Next} while {Serving} serves")]
+    private partial void LogBegan(string next, string serving);
+
+    [LoggerMessage(LogLevel.Information, "{Index} serves from now on")]
+    private partial void LogSwitched(string index);
+}
+
+/// <summary>One rebuild at a time, whatever the number of replicas.</summary>
+public sealed class RebuildElsewhereException(DateTimeOffset until)
+    : InvalidOperationException($"Another replica is rebuilding the index; if it is gone, its rebuild is given up at {until:HH:mm:ss} UTC.");

@@ -1,0 +1,306 @@
+using System.Diagnostics.Metrics;
+using System.Text;
+using System.Threading.Channels;
+using Elastic.Clients.Elasticsearch;
+using Elastic.Clients.Elasticsearch.Core.Bulk;
+using Elastic.Transport;
+using Marketplace.Contracts;
+using Marketplace.Search.Indexing;
+
+namespace Marketplace.Search.Engine.Elasticsearch;
+
+/// <summary>One change of one document, and how much text goes with it.</summary>
+internal sealed record ProductWrite(IBulkOperation Operation, int Bytes)
+{
+    public static ProductWrite Newer(Guid productId, string by, long most, Dictionary<string, object?> parts, bool text = false) => Of(
+        ProductParts.NameOf(productId),
+        ProductParts.WriteNewer,
+        new Dictionary<string, object> { ["by"] = by, ["most"] = most, ["text"] = text, ["parts"] = parts },
+        ProductParts.Blank(productId),
+        200 + parts.Values.OfType<string>().Sum(Encoding.UTF8.GetByteCount));
+
+    public static ProductWrite Sales(Guid productId, IReadOnlyList<(Guid OrderId, double Weight)> sales, TimeSpan kept) => Of(
+        ProductParts.NameOf(productId),
+        ProductParts.CountSales,
+        new Dictionary<string, object>
+        {
+            ["kept"] = (long)kept.TotalMilliseconds,
+            ["sales"] = sales.Select(sale => new Dictionary<string, object> { ["order"] = ShortNameOf(sale.OrderId), ["weight"] = sale.Weight }).ToList(),
+        },
+        ProductParts.Blank(productId),
+        200 + 60 * sales.Count);
+
+    private static ProductWrite Of(string id, string script, Dictionary<string, object> values, Dictionary<string, object?> blank, int bytes) => new(
+        new BulkUpdateOperation<Dictionary<string, object?>, Dictionary<string, object?>>(id)
+        {
+            Script = new Script { Source = script, Params = values },
+            ScriptedUpsert = true,
+            Upsert = blank,
+            RetryOnConflict = 5,
+        },
+        bytes);
+
+    /// <summary>Half of an id, folded: a product that sells well remembers thousands of them.</summary>
+    private static string ShortNameOf(Guid id)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        id.TryWriteBytes(bytes, bigEndian: true, out _);
+        for (var i = 0; i < 8; i++)
+            bytes[i] ^= bytes[i + 8];
+        return Convert.ToBase64String(bytes[..8]).TrimEnd('=');
+    }
+}
+
+/// <summary>
+/// Writes what arrives in batches: whatever came while the last bulk request was under way goes into the next one, and whoever sent a
+/// change waits until searches see it. An item that fails is tried again by itself; one that cannot succeed fails its own event only.
+/// </summary>
+internal sealed partial class ProductWriter : IAsyncDisposable
+{
+    /// <summary>How long an order is remembered as counted: far longer than a broker delivers again.</summary>
+    private static readonly TimeSpan OrderMemory = TimeSpan.FromDays(3);
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+
+    private readonly ElasticsearchConnection elasticsearch;
+    private readonly int batchSize;
+    private readonly TimeProvider time;
+    private readonly ILogger log;
+    private readonly Action applied;
+    private readonly Func<CancellationToken, Task> blocked;
+    private readonly CancellationTokenSource stopping = new();
+    private readonly Meter meter = new(IndexFeed.MeterName);
+    private readonly Counter<long> retries;
+    private readonly Channel<Waiting> waiting = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(10_000) { SingleReader = true });
+    private readonly Task writing;
+
+    /// <param name="applied">Called when searches see a batch.</param>
+    /// <param name="blocked">Called when the index has taken no writes for a while.</param>
+    public ProductWriter(ElasticsearchConnection elasticsearch, int batchSize, TimeProvider time, ILogger log, Action applied, Func<CancellationToken, Task> blocked)
+    {
+        (this.elasticsearch, this.batchSize, this.time, this.log, this.applied, this.blocked) = (elasticsearch, batchSize, time, log, applied, blocked);
+        retries = meter.CreateCounter<long>("search.elasticsearch.retries", "{item}", "Changes that Elasticsearch did not take at first.");
+        writing = Task.Run(WriteAsync);
+    }
+
+    /// <summary>A caller's changes; done when all of them are.</summary>
+    private sealed class Waiting(IReadOnlyList<IndexChange> changes)
+    {
+        public IReadOnlyList<IndexChange> Changes { get; } = changes;
+
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Exception? Fault { get; set; }
+    }
+
+    public async Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct)
+    {
+        var one = new Waiting(changes);
+        await waiting.Writer.WriteAsync(one, ct);
+        await one.Done.Task.WaitAsync(ct);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        waiting.Writer.TryComplete();
+        await stopping.CancelAsync();
+        await writing;
+        stopping.Dispose();
+        meter.Dispose();
+    }
+
+    /// <summary>To an index by its own name, for a rebuild; not refreshed. All or an exception.</summary>
+    public async Task WriteAsync(string index, IReadOnlyList<ProductWrite> writes, CancellationToken ct)
+    {
+        Exception? first = null;
+        await SendAsync(index, writes, refresh: false, (_, fault) => first ??= fault, ct);
+        if (first is not null)
+            throw first;
+    }
+
+    private async Task WriteAsync()
+    {
+        var batch = new List<Waiting>();
+        while (await waiting.Reader.WaitToReadAsync())
+        {
+            batch.Clear();
+            for (var size = 0; size < batchSize && waiting.Reader.TryRead(out var next); size += Math.Max(1, next.Changes.Count))
+                batch.Add(next);
+
+            var (writes, owners) = WritesOf(batch);
+            try
+            {
+                await SendAsync(elasticsearch.Options.Index, writes, refresh: true, (item, fault) => owners[item].ForEach(owner => owner.Fault ??= fault), stopping.Token);
+            }
+            catch (Exception fault)                             // told to everyone who waits: their events are delivered again
+            {
+                batch.ForEach(one => one.Fault ??= fault);
+            }
+
+            applied();
+            foreach (var one in batch)
+            {
+                if (one.Fault is null)
+                    one.Done.TrySetResult();
+                else
+                    one.Done.TrySetException(one.Fault);
+            }
+        }
+    }
+
+    /// <summary>In the order they came; the sales of a product together, since each writes its whole document again.</summary>
+    private static (List<ProductWrite> Writes, List<List<Waiting>> Owners) WritesOf(List<Waiting> batch)
+    {
+        var (writes, owners) = (new List<ProductWrite>(), new List<List<Waiting>>());
+        var sales = new Dictionary<Guid, (List<(Guid OrderId, double Weight)> Sales, List<Waiting> Owners)>();
+        foreach (var one in batch)
+        {
+            foreach (var change in one.Changes)
+            {
+                switch (change)
+                {
+                    case IndexChange.Upsert(var listing, var reread):
+                        Add(one, Written(listing, reread));
+                        break;
+                    case IndexChange.Remove(var productId, var revision):
+                        Add(one, ProductWrite.Newer(productId, ProductIndex.Revision, revision, ProductParts.Tombstone(revision), text: true));
+                        break;
+                    case IndexChange.Stock(var levels):
+                        foreach (var level in levels)
+                            Add(one, ProductWrite.Newer(level.ProductId, ProductIndex.StockVersion, level.Version - 1, ProductParts.Stock(level)));
+                        break;
+                    case IndexChange.Rating rating:
+                        Add(one, ProductWrite.Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version - 1, ProductParts.Rating(rating)));
+                        break;
+                    case IndexChange.Sale(var orderId, var at, var lines):
+                        foreach (var line in lines.GroupBy(line => line.ProductId))
+                        {
+                            if (!sales.TryGetValue(line.Key, out var known))
+                                sales[line.Key] = known = ([], []);
+                            known.Sales.Add((orderId, line.Sum(sold => Math.Clamp(sold.Quantity, 0, 99)) * SalesWeight.At(at)));
+                            known.Owners.Add(one);
+                        }
+
+                        break;
+                }
+            }
+        }
+
+        foreach (var (productId, sold) in sales)
+        {
+            writes.Add(ProductWrite.Sales(productId, sold.Sales, OrderMemory));
+            owners.Add(sold.Owners);
+        }
+
+        return (writes, owners);
+
+        void Add(Waiting owner, ProductWrite write)
+        {
+            writes.Add(write);
+            owners.Add([owner]);
+        }
+    }
+
+    public static ProductWrite Written(IndexedListing listing, bool reread) =>
+        ProductWrite.Newer(listing.ProductId, ProductIndex.Revision, reread ? listing.Revision : listing.Revision - 1, ProductParts.Listing(listing), text: true);
+
+    /// <param name="failed">Called with an item's number and why it will not be written.</param>
+    private async Task SendAsync(string index, IReadOnlyList<ProductWrite> writes, bool refresh, Action<int, Exception> failed, CancellationToken ct)
+    {
+        for (var from = 0; from < writes.Count;)
+        {
+            var to = from;
+            for (var bytes = 0; to < writes.Count && (to == from || bytes + writes[to].Bytes <= elasticsearch.Options.BytesOfBulk); to++)
+                bytes += writes[to].Bytes;
+            await SendBulkAsync(index, writes, [.. Enumerable.Range(from, to - from)], refresh, failed, ct);
+            from = to;
+        }
+    }
+
+    private async Task SendBulkAsync(string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, CancellationToken ct)
+    {
+        var started = time.GetTimestamp();
+        var pause = FirstPause;
+        for (var attempt = 1; ; attempt++)
+        {
+            var (again, why, isBlocked) = await TryBulkAsync(index, writes, items, refresh, failed, ct);
+            if (again.Count == 0)
+                return;
+
+            if (time.GetElapsedTime(started) > elasticsearch.Options.WritePatience)
+            {
+                LogGivenUp(again.Count, why);
+                var away = new ElasticsearchAwayException($"Elasticsearch at {elasticsearch.Address} did not take a change ({why}).");
+                again.ForEach(item => failed(item, away));
+                return;
+            }
+
+            retries.Add(again.Count);
+            LogAgain(again.Count, why);
+            if (isBlocked && attempt % 4 == 0)
+                await blocked(ct);
+            items = again;
+            await Task.Delay(pause * (0.75 + 0.5 * Random.Shared.NextDouble()), time, ct);
+            pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+        }
+    }
+
+    private async Task<(List<int> Again, string Why, bool Blocked)> TryBulkAsync(
+        string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, CancellationToken ct)
+    {
+        var response = await elasticsearch.Client.BulkAsync(
+            new BulkRequest(index)
+            {
+                Operations = new BulkOperationsCollection(items.Select(item => writes[item].Operation)),
+                Refresh = refresh ? Refresh.True : null,
+                RequireAlias = index == elasticsearch.Options.Index ? true : null,      // or a bulk to a missing alias would make an index of its name
+                RequestConfiguration = new RequestConfiguration { RequestTimeout = elasticsearch.Options.WriteTimeout },
+            },
+            ct);
+        ct.ThrowIfCancellationRequested();
+        var call = response.ApiCallDetails;
+        if (!call.HasSuccessfulStatusCode)
+        {
+            var reason = response.ElasticsearchServerError?.Error?.Reason ?? call.OriginalException?.Message ?? "no answer";
+            if (ElasticsearchConnection.IsTransient(call.HttpStatusCode))
+                return (items, $"{call.HttpStatusCode}: {reason}", false);
+            var refused = new InvalidOperationException($"Elasticsearch refused a bulk request with {call.HttpStatusCode}: {reason}");
+            items.ForEach(item => failed(item, refused));
+            return ([], "", false);
+        }
+
+        var (again, why, isBlocked) = (new List<int>(), "", false);
+        foreach (var (number, item) in response.Items.Index())
+        {
+            if (item.Status is >= 200 and < 300)
+                continue;
+
+            var reason = $"{item.Status} {item.Error?.Type}: {item.Error?.Reason}";
+            if (IsTransient(item))
+            {
+                again.Add(items[number]);
+                (why, isBlocked) = (reason, isBlocked || item.Error?.Type == "cluster_block_exception");
+            }
+            else
+            {
+                LogRefused(item.Id, reason);
+                failed(items[number], new InvalidOperationException($"Elasticsearch refused a change of {item.Id} ({reason})."));
+            }
+        }
+
+        return (again, why, isBlocked);
+    }
+
+    /// <summary>Another replica wrote the document at the same time, it is too busy, or a rebuild is handing over: the alias is about to point elsewhere.</summary>
+    private static bool IsTransient(ResponseItem item) =>
+        ElasticsearchConnection.IsTransient(item.Status) || item.Status == 409 || item.Error?.Type is "cluster_block_exception" or "index_not_found_exception" or "index_closed_exception";
+
+    [LoggerMessage(LogLevel.Information, "Elasticsearch did not take {Count} changes yet ({Reason})")]
+    private partial void LogAgain(int count, string reason);
+
+    [LoggerMessage(LogLevel.Error, "{Count} changes could not be written to Elasticsearch ({Reason}); their events will be delivered again")]
+    private partial void LogGivenUp(int count, string reason);
+
+    [LoggerMessage(LogLevel.Error, "Elasticsearch refused a change of product {ProductId} for good ({Reason})")]
+    private partial void LogRefused(string? productId, string reason);
+}
