@@ -16,6 +16,7 @@ var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
 app.MapListings();
+app.MapOwners();
 app.MapCategories();
 app.MapPrices();
 app.Run();
