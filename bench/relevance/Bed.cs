@@ -46,7 +46,7 @@ public sealed class Bed : IAsyncDisposable
     {
         var rebuild = await Engine.BeginRebuildAsync(CancellationToken.None);
         foreach (var some in listings.Chunk(5_000))
-            await rebuild.AddAsync(some, CancellationToken.None);
+            await rebuild.AddAsync(some, [], CancellationToken.None);
         await rebuild.CompleteAsync(CancellationToken.None);
     }
 

@@ -1,5 +1,6 @@
 using Marketplace.Catalog.Categories;
 using Marketplace.Catalog.Clients;
+using Marketplace.Catalog.Indexing;
 using Marketplace.Catalog.Listings;
 using Marketplace.Catalog.Prices;
 using Marketplace.Hosting;
@@ -19,4 +20,5 @@ app.MapListings();
 app.MapOwners();
 app.MapCategories();
 app.MapPrices();
+app.MapIndexPages();
 app.Run();

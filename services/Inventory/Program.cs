@@ -21,6 +21,7 @@ var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
 app.MapStock();
+app.MapLevels();
 app.MapReservations();
 app.Run();
 

@@ -14,6 +14,8 @@ namespace Marketplace.Search.Tests;
 
 public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
 {
+    private const string Pages = "/internal/listings/pages";
+    private const string Levels = "/internal/stock/levels";
     private readonly SearchFixture search = new(SearchFixture.Lucene);
 
     public ValueTask InitializeAsync() => search.InitializeAsync();
@@ -124,8 +126,8 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
         await search.Search.DisposeAsync();
         await using var catalog = await FakeNeighbour.StartAsync();
         await using var inventory = await FakeNeighbour.StartAsync();
-        catalog.On(HttpMethod.Get, "/api/v1/products", new { items = new[] { Listed("Silver lamp") }, next = (string?)null });
-        inventory.On(HttpMethod.Get, "/api/v1/stock/*", new { available = 1 });
+        catalog.On(HttpMethod.Post, Pages, new { items = new[] { Listed("Silver lamp") }, next = (Guid?)null });
+        inventory.On(HttpMethod.Post, Levels, new { levels = Array.Empty<StockLevel>() });
 
         await using var filling = await search.StartAsync(
             ("Search:RebuildWhenEmpty", "true"), ("Neighbours:catalog", catalog.Address.ToString()), ("Neighbours:inventory", inventory.Address.ToString()));
@@ -161,55 +163,14 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_rebuild_reads_the_catalogue_adds_what_is_missing_and_removes_what_is_not_there_any_more()
-    {
-        var (kept, changed, stale, fresh) = (Listed("Kept lamp"), Listed("Old lamp"), Listed("Stale lamp"), Listed("Fresh lamp"));
-        await search.DeliverAsync(kept, changed, stale, Stock(kept.ProductId, 3));
-        search.Search.Neighbour("catalog").On(HttpMethod.Get, "/api/v1/products", call => FakeReply.Ok(call.Query.Contains("cursor=two", StringComparison.Ordinal)
-            ? new { items = new[] { fresh }, next = (string?)null }
-            : new { items = new[] { kept, changed with { Title = "New lamp", Revision = 2 } }, next = (string?)"two" }));
-        search.Search.Neighbour("inventory").On(HttpMethod.Get, "/api/v1/stock/*", call => call.Path.EndsWith(fresh.ProductId.ToString(), StringComparison.Ordinal)
-            ? FakeReply.Ok(new { available = 5 })
-            : new FakeReply(404));
-        using var operations = search.Search.As(TestTokens.Operator());
-
-        var started = await operations.PostAsync("/api/v1/operations/search/rebuild", null);
-        await Eventually.Async(async () => (await StatusAsync(operations)).GetProperty("state").GetString() == "done", "the rebuild ends");
-
-        Assert.Equal(HttpStatusCode.Accepted, started.StatusCode);
-        Assert.Equal(["Fresh lamp", "Kept lamp", "New lamp"], (await search.TitlesAsync("q=lamp")).Order());
-        Assert.Equal(["Fresh lamp", "Kept lamp"], (await search.TitlesAsync("q=lamp&inStock=true")).Order());
-        await search.DeliverAsync(Stock(fresh.ProductId, 0));   // any event outranks what was asked for
-        Assert.Equal(["Kept lamp"], await search.TitlesAsync("q=lamp&inStock=true"));
-    }
-
-    [Fact]
-    public async Task An_event_during_a_rebuild_is_newer_than_the_page_that_was_read_before_it()
-    {
-        var (lamp, deleted) = (Listed("Old lamp"), Listed("Deleted lamp"));
-        await search.DeliverAsync(lamp, deleted);
-        search.Search.Neighbour("inventory").On(HttpMethod.Get, "/api/v1/stock/*", new { available = 0 });
-        search.Search.Neighbour("catalog").On(HttpMethod.Get, "/api/v1/products", async _ =>
-        {
-            await search.DeliverAsync(lamp with { Title = "New lamp", Revision = 2 }, new ProductDeleted(deleted.ProductId, 2, deleted.SellerId));
-            return FakeReply.Ok(new { items = new[] { lamp, deleted }, next = (string?)null });
-        });
-        using var operations = search.Search.As(TestTokens.Operator());
-
-        await operations.PostAsync("/api/v1/operations/search/rebuild", null);
-        await Eventually.Async(async () => (await StatusAsync(operations)).GetProperty("state").GetString() == "done", "the rebuild ends");
-
-        Assert.Equal(["New lamp"], await search.TitlesAsync("q=lamp"));
-    }
-
-    [Fact]
     public async Task An_empty_index_fills_itself()
     {
         await search.Search.DisposeAsync();
         await using var catalog = await FakeNeighbour.StartAsync();
         await using var inventory = await FakeNeighbour.StartAsync();
-        catalog.On(HttpMethod.Get, "/api/v1/products", new { items = new[] { Listed("Brass lamp") }, next = (string?)null });
-        inventory.On(HttpMethod.Get, "/api/v1/stock/*", new { available = 1 });
+        var lamp = Listed("Brass lamp");
+        catalog.On(HttpMethod.Post, Pages, new { items = new[] { lamp }, next = (Guid?)null });
+        inventory.On(HttpMethod.Post, Levels, new { levels = new[] { new StockLevel(lamp.ProductId, 1, 1) } });
 
         await using var filling = await search.StartAsync(
             ("Search:RebuildWhenEmpty", "true"), ("Neighbours:catalog", catalog.Address.ToString()), ("Neighbours:inventory", inventory.Address.ToString()));
@@ -218,19 +179,10 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
             async () => (await filling.As(null).GetFromJsonAsync<FoundPage>("/api/v1/search?q=lamp&inStock=true"))!.Items.Count == 1, "the catalogue's lamp is found");
     }
 
-    [Fact]
-    public async Task Only_operators_rebuild()
-    {
-        Assert.Equal(HttpStatusCode.Unauthorized, (await search.Search.As(null).PostAsync("/api/v1/operations/search/rebuild", null)).StatusCode);
-        Assert.Equal(HttpStatusCode.Forbidden, (await search.Search.As(TestTokens.Buyer(Guid.NewGuid())).PostAsync("/api/v1/operations/search/rebuild", null)).StatusCode);
-    }
-
     [Theory]
     [InlineData(null, null, "/repo/.local/search"), InlineData(null, "/data", "/data/search"), InlineData("mine", "/data", "/repo/services/Search/mine"), InlineData("/else/where", null, "/else/where")]
     public void The_folder_is_the_configured_one_or_under_the_data_folder_or_the_repositorys(string? configured, string? data, string expected) =>
         Assert.Equal(expected, new SearchOptions { IndexFolder = configured }.FolderUnder("/repo/services/Search", data));
-
-    private static async Task<JsonElement> StatusAsync(HttpClient operations) => await operations.GetFromJsonAsync<JsonElement>("/api/v1/operations/search/rebuild");
 
     /// <summary>The built executable, because only a process can be killed.</summary>
     private sealed class SearchProcess(Process process, HttpClient http) : IAsyncDisposable

@@ -1,3 +1,4 @@
+using Marketplace.Contracts;
 using Marketplace.Hosting;
 using Npgsql;
 
@@ -15,6 +16,21 @@ public sealed class StockStore(NpgsqlDataSource database, TimeProvider time)
             """);
         read.Parameters.Add(new() { Value = productId });
         return await ReadAsync(read, ct);
+    }
+
+    /// <summary>One statement, one snapshot: the level belongs to the version, as in the announcement.</summary>
+    public async Task<IReadOnlyList<StockLevel>> LevelsAsync(IReadOnlyList<Guid> productIds, CancellationToken ct)
+    {
+        await using var read = database.CreateCommand("""
+            SELECT product_id, sum(stock - reserved)::integer, sum(version)::bigint FROM stock_levels
+            WHERE product_id = ANY($1)
+            GROUP BY product_id
+            """);
+        read.Parameters.Add(new() { Value = productIds as Guid[] ?? [.. productIds] });
+        await using var reader = await read.ExecuteReaderAsync(ct);
+        var levels = new List<StockLevel>(productIds.Count);
+        while (await reader.ReadAsync(ct)) levels.Add(new StockLevel(reader.GetGuid(0), reader.GetInt32(1), reader.GetInt64(2)));
+        return levels;
     }
 
     public async Task<IReadOnlyList<WarehouseStock>> OfSellerAsync(SellerId seller, (Guid Product, string Warehouse) after, int limit, CancellationToken ct)

@@ -1,18 +1,18 @@
-using System.Net;
+using Marketplace.Contracts;
 
 namespace Marketplace.Search.Clients;
 
 public sealed class InventoryClient(HttpClient http)
 {
-    public async Task<int> AvailableAsync(Guid productId, CancellationToken ct)
-    {
-        using var reply = await http.GetAsync(new Uri($"api/v1/stock/{productId}", UriKind.Relative), ct);
-        if (reply.StatusCode == HttpStatusCode.NotFound)
-            return 0;
+    public const int Most = 1_000;
 
+    /// <summary>What is there of each, as its event would say it; without what was never counted.</summary>
+    public async Task<IReadOnlyList<StockLevel>> LevelsAsync(IReadOnlyList<Guid> productIds, CancellationToken ct)
+    {
+        using var reply = await http.PostAsJsonAsync(new Uri("internal/stock/levels", UriKind.Relative), new { productIds }, ct);
         reply.EnsureSuccessStatusCode();
-        return (await reply.Content.ReadFromJsonAsync<StockOfProduct>(ct))?.Available ?? 0;
+        return (await reply.Content.ReadFromJsonAsync<Levelled>(ct))?.Levels ?? throw new InvalidOperationException("Inventory answered nothing where levels were expected.");
     }
 
-    private sealed record StockOfProduct(int Available);
+    private sealed record Levelled(IReadOnlyList<StockLevel> Levels);
 }

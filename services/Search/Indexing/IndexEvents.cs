@@ -21,12 +21,8 @@ public static class IndexEvents
         routes.MapEvent(ReviewPublished.Topic, OnReviewPublishedAsync);
     }
 
-    private static Task<Ok> OnProductUpsertedAsync(ProductUpserted product, IndexFeed feed, CancellationToken ct) => feed.TakeAsync(
-        product,
-        new IndexChange.Upsert(new IndexedListing(
-            product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
-            product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(OfAttribute).ToList(), product.Variants?.Select(OfVariant).ToList(), product.CategoryNames)),
-        ct);
+    private static Task<Ok> OnProductUpsertedAsync(ProductUpserted product, IndexFeed feed, CancellationToken ct) =>
+        feed.TakeAsync(product, new IndexChange.Upsert(ToIndex(product)), ct);
 
     private static Task<Ok> OnProductUnpublishedAsync(ProductUnpublished product, IndexFeed feed, CancellationToken ct) =>
         feed.TakeAsync(product, new IndexChange.Withdraw(product.ProductId, product.Revision), ct);
@@ -46,7 +42,11 @@ public static class IndexEvents
     private static Task<Ok> OnReviewPublishedAsync(ReviewPublished review, IndexFeed feed, CancellationToken ct) =>
         feed.TakeAsync(review, new IndexChange.Rating(review.ProductId, review.Average, review.Count, review.Version), ct);
 
-    internal static IndexedAttribute OfAttribute(ListingAttribute attribute) => new(attribute.Name, attribute.Value);
+    internal static IndexedListing ToIndex(ProductUpserted product) => new(
+        product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category, product.Price, product.ImageUrl,
+        product.ListedAt, product.CategoryPath, product.Attributes?.Select(ToIndex).ToList(), product.Variants?.Select(ToIndex).ToList(), product.CategoryNames);
 
-    internal static IndexedVariant OfVariant(ListingVariant variant) => new(variant.VariantId, variant.Sku, [.. variant.Options.Select(OfAttribute)]);
+    private static IndexedAttribute ToIndex(ListingAttribute attribute) => new(attribute.Name, attribute.Value);
+
+    private static IndexedVariant ToIndex(ListingVariant variant) => new(variant.VariantId, variant.Sku, [.. variant.Options.Select(ToIndex)]);
 }

@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
 using Marketplace.Search.Clients;
@@ -17,6 +18,7 @@ public sealed record RebuildStatus(string State, int Read, int Removed, DateTime
 /// </summary>
 public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory scopes, IOptions<SearchOptions> options, TimeProvider time, ILogger<Rebuild> log) : BackgroundService
 {
+    private const int PagesAhead = 2;
     private static readonly TimeSpan BetweenFillings = TimeSpan.FromSeconds(15);
     private readonly SemaphoreSlim wanted = new(0, 1);
     private int running;
@@ -88,40 +90,56 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
         }
     }
 
-    /// <summary>The next page is on its way while this one is written.</summary>
+    /// <summary>While a page is written, the stock of the next one is asked for and the one behind it is on its way.</summary>
     private async Task ReadCatalogueAsync(IIndexRebuild index, CancellationToken ct)
     {
-        await using var scope = scopes.CreateAsyncScope();
-        var catalog = scope.ServiceProvider.GetRequiredService<CatalogClient>();
-        var inventory = scope.ServiceProvider.GetRequiredService<InventoryClient>();
-        var read = 0;
-        var next = PatientlyAsync(() => catalog.PageAsync(null, ct), ct);
-        while (true)
+        var pages = Channel.CreateBounded<Page>(PagesAhead);
+        using var broken = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        var reading = ReadAsync(pages.Writer, broken.Token);
+        try
         {
-            var page = await next;
-            if (page.Next is { } cursor)
-                next = PatientlyAsync(() => catalog.PageAsync(cursor, ct), ct);
-
-            var unknown = await index.AddAsync(
-                [.. page.Items.Select(product => new IndexedListing(
-                    product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category,
-                    product.Price, product.ImageUrl, product.ListedAt, product.CategoryPath, product.Attributes?.Select(attribute => new IndexedAttribute(attribute.Name, attribute.Value)).ToList()))],
-                ct);
-            await AskForStockAsync(inventory, unknown, ct);
-            Status = Status with { Read = read += page.Items.Count };
-            if (page.Next is null)
-                return;
+            var read = 0;
+            await foreach (var page in pages.Reader.ReadAllAsync(ct))
+            {
+                await index.AddAsync(page.Listings, page.Levels, ct);
+                Status = Status with { Read = read += page.Listings.Count };
+            }
         }
+        finally
+        {
+            await broken.CancelAsync();                         // of no use after a failure, and at its end otherwise
+        }
+
+        await reading;
     }
 
-    /// <summary>Only what no event ever told: version 0, so that the first event outranks it.</summary>
-    private async Task AskForStockAsync(InventoryClient inventory, IReadOnlyList<Guid> unknown, CancellationToken ct)
+    private async Task ReadAsync(ChannelWriter<Page> pages, CancellationToken ct)
     {
-        var levels = new StockLevel[unknown.Count];
-        await Parallel.ForAsync(0, unknown.Count, new ParallelOptions { MaxDegreeOfParallelism = 4, CancellationToken = ct }, async (i, one) =>
-            levels[i] = new StockLevel(unknown[i], await PatientlyAsync(() => inventory.AvailableAsync(unknown[i], one), one), 0));
-        if (levels.Length > 0)
-            await engine.ApplyAsync([new IndexChange.Stock(levels)], ct);
+        try
+        {
+            await using var scope = scopes.CreateAsyncScope();
+            var catalog = scope.ServiceProvider.GetRequiredService<CatalogClient>();
+            var inventory = scope.ServiceProvider.GetRequiredService<InventoryClient>();
+            for (var next = PatientlyAsync(() => catalog.PageAsync(null, ct), ct); ;)
+            {
+                var page = await next;
+                if (page.Next is { } last)
+                    next = PatientlyAsync(() => catalog.PageAsync(last, ct), ct);
+                IndexedListing[] listings = [.. page.Items.Select(IndexEvents.ToIndex)];
+                var levels = new List<StockLevel>(listings.Length);
+                foreach (var some in listings.SelectMany(listing => listing.SoldAs()).Chunk(InventoryClient.Most))
+                    levels.AddRange(await PatientlyAsync(() => inventory.LevelsAsync(some, ct), ct));
+                await pages.WriteAsync(new Page(listings, levels), ct);
+                if (page.Next is null)
+                    break;
+            }
+
+            pages.Complete();
+        }
+        catch (Exception fault)                                 // for who reads the other end
+        {
+            pages.Complete(fault);
+        }
     }
 
     /// <summary>A system that is starting up needs a moment; half a minute without an answer ends the rebuild.</summary>
@@ -139,6 +157,8 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             }
         }
     }
+
+    private sealed record Page(IReadOnlyList<IndexedListing> Listings, IReadOnlyList<StockLevel> Levels);
 
     [LoggerMessage(LogLevel.Information, "Index rebuilt from the catalogue: {Read} products, {Removed} removed")]
     private partial void LogDone(int read, int removed);

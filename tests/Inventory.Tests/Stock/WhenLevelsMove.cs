@@ -1,3 +1,6 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
 using Marketplace.Contracts;
 
 namespace Marketplace.Inventory.Tests.Stock;
@@ -49,6 +52,25 @@ public sealed class WhenLevelsMove : IAsyncLifetime
         await warehouse.CommitAsync(order);
         await warehouse.AnnounceAsync();
         Assert.Single(await warehouse.EventsAsync<InventoryUpdated>());
+    }
+
+    [Fact]
+    public async Task A_neighbour_that_begins_anew_is_told_of_many_at_once_what_the_events_said()
+    {
+        var (lamp, mug, nobodys) = (await warehouse.HasAsync(("north", 9), ("south", 5)), await warehouse.HasAsync(("north", 4)), Guid.CreateVersion7());
+        await warehouse.ReserveAsync(Guid.CreateVersion7(), (lamp, 2));
+        await warehouse.AnnounceAsync();
+        using var client = warehouse.Service.AsNeighbour();
+
+        using var reply = await client.PostAsJsonAsync("/internal/stock/levels", new { productIds = (Guid[])[mug, nobodys, lamp] });
+
+        var told = (await warehouse.EventsAsync<InventoryUpdated>()).SelectMany(update => update.Levels).OrderBy(level => level.ProductId);
+        var levels = (await reply.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("levels").Deserialize<StockLevel[]>(JsonSerializerOptions.Web)!;
+        Assert.Equal(told, levels.OrderBy(level => level.ProductId));
+        using var tooMany = await client.PostAsJsonAsync("/internal/stock/levels", new { productIds = Enumerable.Range(0, 1_001).Select(_ => Guid.CreateVersion7()) });
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, tooMany.StatusCode);
+        using var shopper = warehouse.Service.As(null);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await shopper.PostAsJsonAsync("/internal/stock/levels", new { productIds = (Guid[])[lamp] })).StatusCode);
     }
 
     [Fact]

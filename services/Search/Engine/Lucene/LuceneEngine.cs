@@ -1,6 +1,7 @@
 using Lucene.Net.Index;
 using Lucene.Net.Search;
 using Lucene.Net.Util;
+using Marketplace.Contracts;
 using Marketplace.Search.Indexing;
 using Microsoft.Extensions.Options;
 
@@ -118,11 +119,10 @@ public sealed class LuceneEngine : ISearchEngine
         private readonly List<(Guid ProductId, long Revision)> before = [.. index.Products.All.Where(product => product.State.Listed).Select(product => (product.Id, product.State.Revision))];
         private readonly HashSet<Guid> shown = [];
 
-        public async Task<IReadOnlyList<Guid>> AddAsync(IReadOnlyList<IndexedListing> listings, CancellationToken ct)
+        public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
         {
-            await index.ApplyAsync([.. listings.Select(listing => new IndexChange.Upsert(listing, Reread: true))], ct);
+            await index.ApplyAsync([.. listings.Select(listing => new IndexChange.Upsert(listing, Reread: true)), new IndexChange.Stock(levels)], ct);
             shown.UnionWith(listings.Select(listing => listing.ProductId));
-            return [.. listings.SelectMany(listing => listing.SoldAs()).Where(productId => index.Products.StateOf(productId).StockVersion < 0)];
         }
 
         public async Task<int> CompleteAsync(CancellationToken ct)

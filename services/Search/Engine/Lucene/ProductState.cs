@@ -5,7 +5,7 @@ namespace Marketplace.Search.Engine.Lucene;
 /// Listing, stock, rating and sales come from different services in no particular order, so each has its own version.
 /// </summary>
 /// <param name="Revision">Of the listing; 0 while only its signals are known.</param>
-/// <param name="StockVersion">-1 while nothing is known; 0 when asked for at a rebuild, which any event outranks.</param>
+/// <param name="StockVersion">-1 while nothing is known.</param>
 /// <param name="Sold">Units sold, each halving its weight every <see cref="SalesWeight.HalfLife"/>; see there for the unit.</param>
 internal sealed record ProductState(long Revision, bool Deleted, long StockVersion, int Available, long RatingVersion, double Rating, int Ratings, double Sold, bool Withdrawn = false)
 {
