@@ -3,6 +3,7 @@ using Marketplace.Catalog.Clients;
 using Marketplace.Catalog.Indexing;
 using Marketplace.Catalog.Listings;
 using Marketplace.Catalog.Prices;
+using Marketplace.Catalog.ProductPages;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
@@ -12,12 +13,14 @@ builder.Services.AddNeighbour<IdentityClient>("identity");
 builder.Services.AddSingleton<CategoryStore>();
 builder.Services.AddSingleton<ListingStore>();
 builder.Services.AddSingleton<SellerNames>();
+builder.Services.AddProductPages();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
 app.MapListings();
 app.MapOwners();
+app.MapProductPages();
 app.MapCategories();
 app.MapPrices();
 app.MapIndexPages();

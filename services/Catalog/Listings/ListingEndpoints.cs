@@ -36,7 +36,6 @@ public static class ListingEndpoints
     {
         var products = routes.MapGroup("/api/v1/products").WithTags("products");
         products.MapGet("/", ListAsync);
-        products.MapGet("/{productId:guid}", GetAsync);
 
         var own = products.MapGroup("").RequireAuthorization(Policies.Seller);
         own.MapPost("/", CreateAsync);
@@ -65,18 +64,6 @@ public static class ListingEndpoints
 
         response.Headers.CacheControl = "private, no-store";
         return TypedResults.Ok(await listings.PageAsync(null, SellerId.Of(user).Value, after, Math.Clamp(limit ?? 20, 1, LargestPage), ct));
-    }
-
-    private static async Task<Results<Ok<Listing>, NotFound, StatusCodeHttpResult>> GetAsync(Guid productId, ListingStore listings, HttpContext http, CancellationToken ct)
-    {
-        if (await listings.FindAsync(productId, ct) is not { } listing)
-            return TypedResults.NotFound();
-
-        http.Response.Headers.ETag = listing.ETag;
-        http.Response.Headers.CacheControl = SharedBriefly;
-        return http.Request.GetTypedHeaders().IfNoneMatch.Any(tag => tag.Tag.Value is "*" || tag.Tag.Value == listing.ETag)
-            ? TypedResults.StatusCode(StatusCodes.Status304NotModified)
-            : TypedResults.Ok(listing);
     }
 
     private static async Task<Results<Created<Listing>, ProblemHttpResult>> CreateAsync(

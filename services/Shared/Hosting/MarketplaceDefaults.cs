@@ -62,6 +62,7 @@ public static class MarketplaceDefaults
 
         services.AddDaprClient();
         services.AddSingleton<SecretStore>();
+        services.AddSingleton<Degradation>();
         services.AddOpenApi();
         services.AddSingleton<Readiness>();
         services.AddHostedService(provider => provider.GetRequiredService<Readiness>());
