@@ -5,6 +5,7 @@ using Elastic.Clients.Elasticsearch.Core.Bulk;
 using Elastic.Clients.Elasticsearch.Core.Search;
 using Elastic.Clients.Elasticsearch.IndexManagement;
 using Elastic.Clients.Elasticsearch.QueryDsl;
+using Marketplace.Contracts;
 using StoredDocument = System.Collections.Generic.Dictionary<string, System.Text.Json.JsonElement>;
 
 namespace Marketplace.Search.Engine.Elasticsearch;
@@ -32,7 +33,6 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     private readonly string to;
     private readonly string me = Guid.NewGuid().ToString("N");
     private readonly Dictionary<Guid, long> before = [];        // what was listed at the beginning, and its revision
-    private readonly HashSet<Guid> stocked = [];
     private readonly HashSet<Guid> settled = [];                // shown by the catalogue, or changed by an event since
     private DateTimeOffset began;
     private DateTimeOffset heard;
@@ -68,12 +68,11 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     public static bool Alive(KnownIndex index, ElasticsearchOptions options, TimeProvider time) =>
         index is { Serving: false, RebuiltBy: not null } && time.GetUtcNow() - index.RebuiltAt < options.RebuildLease;
 
-    public async Task<IReadOnlyList<Guid>> AddAsync(IReadOnlyList<IndexedListing> listings, CancellationToken ct)
+    public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
     {
         await KeepLeaseAsync(ct);
-        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWriter.Written(listing, reread: true))], ct);
+        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWriter.Written(listing, reread: true)), .. levels.Select(ProductWriter.Stocked)], ct);
         settled.UnionWith(listings.Select(listing => listing.ProductId));
-        return [.. listings.Select(listing => listing.ProductId).Where(productId => !stocked.Contains(productId))];
     }
 
     public async Task<int> CompleteAsync(CancellationToken ct)
@@ -154,8 +153,6 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
             {
                 if (document[ProductIndex.Listed].GetBoolean())
                     before[productId] = document[ProductIndex.Revision].GetInt64();
-                if (document[ProductIndex.StockVersion].GetInt64() >= 0)
-                    stocked.Add(productId);
             }
 
             await writer.WriteAsync(to, [.. page.Select(one => Signals(one.ProductId, one.Document, tombstone: true))], ct);

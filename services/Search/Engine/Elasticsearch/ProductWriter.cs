@@ -167,7 +167,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
                         break;
                     case IndexChange.Stock(var levels):
                         foreach (var level in levels)
-                            Add(one, ProductWrite.Newer(level.ProductId, ProductIndex.StockVersion, level.Version - 1, ProductParts.Stock(level)));
+                            Add(one, Stocked(level));
                         break;
                     case IndexChange.Rating rating:
                         Add(one, ProductWrite.Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version - 1, ProductParts.Rating(rating)));
@@ -200,6 +200,8 @@ internal sealed partial class ProductWriter : IAsyncDisposable
             owners.Add([owner]);
         }
     }
+
+    public static ProductWrite Stocked(StockLevel level) => ProductWrite.Newer(level.ProductId, ProductIndex.StockVersion, level.Version - 1, ProductParts.Stock(level));
 
     public static ProductWrite Written(IndexedListing listing, bool reread) =>
         ProductWrite.Newer(listing.ProductId, ProductIndex.Revision, reread ? listing.Revision : listing.Revision - 1, ProductParts.Listing(listing), text: true);
