@@ -31,6 +31,9 @@ public sealed class WhenBrokersAreStarted : IDisposable
             await using var channel = await connection.CreateChannelAsync(new CreateChannelOptions(true, true), Ct);
             await channel.QueueDeclareAsync("kept", durable: true, exclusive: false, autoDelete: false, cancellationToken: Ct);
             await channel.BasicPublishAsync("", "kept", mandatory: true, new BasicProperties { Persistent = true }, "one"u8.ToArray(), Ct);
+
+            // A message is confirmed when it is on disk, but a new queue is announced before: what RabbitMQ 3.10 writes of it may lie in its memory for two seconds.
+            await Eventually.Async(() => DefinitionsSay("kept"), "the queue itself is written down");
             killed.Kill();
             await killed.Exited;
         }
@@ -115,6 +118,11 @@ public sealed class WhenBrokersAreStarted : IDisposable
             return false;
         }
     })];
+
+    /// <summary>Whether the node's tables of queues, or the journal they are written from, name the queue: a folder of its own on disk is not enough to be found again.</summary>
+    private bool DefinitionsSay(string queue) => Directory.EnumerateFiles(data.RabbitMq, "*", SearchOption.AllDirectories)
+        .Where(file => Path.GetFileName(file) is "LATEST.LOG" or "PREVIOUS.LOG" || Path.GetFileName(file).StartsWith("rabbit_durable_queue.", StringComparison.Ordinal))
+        .Any(file => File.ReadAllBytes(file).AsSpan().IndexOf(System.Text.Encoding.ASCII.GetBytes(queue)) >= 0);
 
     private static async Task<int> EpmdsAsync() => (await Child.RunAsync(["/bin/sh", "-c", "ps -e -o stat,comm | grep -v '^Z' | grep -c '[e]pmd' || true"], "/", ct: Ct)).Output.Trim() is { Length: > 0 } count ? int.Parse(count, null) : 0;
 }
