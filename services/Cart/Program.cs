@@ -10,7 +10,7 @@ builder.Services.AddSingleton<CartStore>();
 builder.Services.AddSingleton<CartMerge>();
 builder.Services.AddSingleton<Announcements>();
 builder.Services.AddHostedService(services => services.GetRequiredService<Announcements>());
-builder.Services.AddNeighbour<CatalogClient>("catalog");
+builder.Services.AddNeighbour<ICatalogClient>("catalog");
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;

@@ -9,7 +9,7 @@ using Marketplace.Hosting;
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: "catalog");
 builder.Services.AddValidation();
-builder.Services.AddNeighbour<IdentityClient>("identity");
+builder.Services.AddNeighbour<IIdentityClient>("identity");
 builder.Services.AddSingleton<CategoryStore>();
 builder.Services.AddSingleton<ListingStore>();
 builder.Services.AddSingleton<SellerNames>();

@@ -12,10 +12,10 @@ builder.Services.AddValidation();
 builder.Services.AddOptions<CheckoutOptions>().BindConfiguration("Checkout").ValidateDataAnnotations().ValidateOnStart();
 builder.Services.AddSingleton(services => services.GetRequiredService<IOptions<CheckoutOptions>>().Value);
 
-builder.Services.AddNeighbour<CartClient>("cart");
-builder.Services.AddNeighbour<CatalogClient>("catalog");
-builder.Services.AddNeighbour<InventoryClient>("inventory");
-builder.Services.AddNeighbour<PaymentsClient>("payments");
+builder.Services.AddNeighbour<ICartClient>("cart");
+builder.Services.AddNeighbour<ICatalogClient>("catalog");
+builder.Services.AddNeighbour<IInventoryClient>("inventory");
+builder.Services.AddNeighbour<IPaymentsClient>("payments");
 
 builder.Services.AddSingleton<OrderStore>();
 builder.Services.AddSingleton<CheckoutStore>();

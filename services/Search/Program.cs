@@ -8,8 +8,8 @@ using Marketplace.Search.Querying;
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: null);                 // the index is a replica of the catalogue, on disk; see Indexing
 builder.Services.AddValidation();
-builder.Services.AddNeighbour<CatalogClient>("catalog");
-builder.Services.AddNeighbour<InventoryClient>("inventory");
+builder.Services.AddNeighbour<ICatalogClient>("catalog");
+builder.Services.AddNeighbour<IInventoryClient>("inventory");
 builder.Services.AddSingleton<ISharedCache, StateStoreCache>();
 builder.Services.AddProductSearch();
 builder.Services.AddHostedService<PopularQueriesKeeper>();

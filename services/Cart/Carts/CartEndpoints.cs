@@ -50,14 +50,14 @@ public static class CartEndpoints
         routes.MapInternal("/internal/carts", "ordering").MapGet("/{buyerId:guid}", ReadAsync);
     }
 
-    private static async Task<Ok<PricedCart>> ShowAsync(HttpContext http, ClaimsPrincipal user, CartStore carts, CatalogClient catalog, CancellationToken ct)
+    private static async Task<Ok<PricedCart>> ShowAsync(HttpContext http, ClaimsPrincipal user, CartStore carts, ICatalogClient catalog, CancellationToken ct)
     {
         var cart = (await carts.LoadAsync(Buyer.Id(user), ct)).Contents;
         return Shown(http, PricedCart.Of(cart, await catalog.PricesAsync(Ids(cart), ct)));
     }
 
     private static async Task<Results<Ok<PricedCart>, ProblemHttpResult>> ReplaceAsync(
-        ReplaceRequest request, HttpContext http, ClaimsPrincipal user, CartStore carts, CatalogClient catalog, TimeProvider time, CancellationToken ct)
+        ReplaceRequest request, HttpContext http, ClaimsPrincipal user, CartStore carts, ICatalogClient catalog, TimeProvider time, CancellationToken ct)
     {
         // JSON may hold a null where a line should be.
         var lines = request.Lines.Select(line => line is null ? new(Guid.Empty, 0) : new CartLine(line.ProductId, line.Quantity)).ToList();
@@ -93,7 +93,7 @@ public static class CartEndpoints
         HttpContext http,
         ClaimsPrincipal user,
         CartStore carts,
-        CatalogClient catalog,
+        ICatalogClient catalog,
         Announcements announcements,
         TimeProvider time,
         CancellationToken ct)
@@ -113,7 +113,7 @@ public static class CartEndpoints
     }
 
     private static async Task<Results<Ok<PricedCart>, NotFound, ProblemHttpResult>> SetQuantityAsync(
-        Guid productId, QuantityRequest request, HttpContext http, ClaimsPrincipal user, CartStore carts, CatalogClient catalog, CancellationToken ct)
+        Guid productId, QuantityRequest request, HttpContext http, ClaimsPrincipal user, CartStore carts, ICatalogClient catalog, CancellationToken ct)
     {
         var result = await carts.ChangeAsync(Buyer.Id(user), cart => cart.SetQuantity(productId, request.Quantity), ct);
         return result.Refusal switch
@@ -125,7 +125,7 @@ public static class CartEndpoints
     }
 
     private static async Task<Results<Ok<PricedCart>, ProblemHttpResult>> RemoveAsync(
-        Guid productId, HttpContext http, ClaimsPrincipal user, CartStore carts, CatalogClient catalog, CancellationToken ct)
+        Guid productId, HttpContext http, ClaimsPrincipal user, CartStore carts, ICatalogClient catalog, CancellationToken ct)
     {
         var result = await carts.ChangeAsync(Buyer.Id(user), cart => cart.Remove(productId), ct);
         return result.Refusal is { } why
@@ -139,7 +139,7 @@ public static class CartEndpoints
         ClaimsPrincipal user,
         TokenReader tokens,
         CartMerge merge,
-        CatalogClient catalog,
+        ICatalogClient catalog,
         CancellationToken ct)
     {
         // The token is the proof that this browser filled that cart; knowing a guest's id would not be.
@@ -160,7 +160,7 @@ public static class CartEndpoints
 
     /// <summary>One call to the catalogue was made before the write; a second only if another tab brought a product in meanwhile.</summary>
     private static async Task<PricedCart> PricedAsync(
-        CartContents cart, IReadOnlyDictionary<Guid, ProductPrice> known, CatalogClient catalog, CancellationToken ct) =>
+        CartContents cart, IReadOnlyDictionary<Guid, ProductPrice> known, ICatalogClient catalog, CancellationToken ct) =>
         PricedCart.Of(cart, cart.Lines.All(line => known.ContainsKey(line.ProductId)) ? known : await catalog.PricesAsync(Ids(cart), ct));
 
     private static Guid[] Ids(CartContents cart) => [.. cart.Lines.Select(line => line.ProductId)];

@@ -31,7 +31,7 @@ public sealed partial class SellerNames(NpgsqlDataSource database, IServiceScope
         await using var scope = scopes.CreateAsyncScope();
         try
         {
-            return await scope.ServiceProvider.GetRequiredService<IdentityClient>().SellerNameAsync(seller.Value, ct);
+            return await scope.ServiceProvider.GetRequiredService<IIdentityClient>().SellerNameAsync(seller.Value, ct);
         }
         catch (Exception away) when (away is HttpRequestException or TaskCanceledException && !ct.IsCancellationRequested)
         {

@@ -8,7 +8,7 @@ namespace Marketplace.Inventory.Reservations;
 /// an answer the units stay where they are.
 /// </summary>
 public sealed partial class ExpirySweep(
-    ReservationStore reservations, OrderingClient ordering, TimeProvider time, IOptions<ReservationOptions> options, ILogger<ExpirySweep> log) : BackgroundService
+    ReservationStore reservations, IOrderingClient ordering, TimeProvider time, IOptions<ReservationOptions> options, ILogger<ExpirySweep> log) : BackgroundService
 {
     private const int EnoughSilence = 3;
 

@@ -28,7 +28,7 @@ public static class StockEndpoints
     }
 
     private static async Task<Results<Ok<CountReply>, NotFound, ProblemHttpResult>> CountAsync(
-        CountRequest request, ClaimsPrincipal user, StockStore stock, CatalogClient catalog, CancellationToken ct)
+        CountRequest request, ClaimsPrincipal user, StockStore stock, ICatalogClient catalog, CancellationToken ct)
     {
         if (request.WhatIsWrong(await stock.WarehousesAsync(ct)) is { } wrong) return Problems.Validation(wrong);
 

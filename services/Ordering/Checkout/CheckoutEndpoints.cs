@@ -21,7 +21,7 @@ public static class CheckoutEndpoints
     /// <summary>Sells the cart at the price the buyer saw, or says what changed. Nothing is held or charged yet: that is the saga's work.</summary>
     private static async Task<IResult> CheckOutAsync(
         CheckoutRequest request, HttpContext http, Idempotency idempotency, CheckoutStore orders,
-        CartClient carts, CatalogClient catalog, TimeProvider time, CancellationToken ct)
+        ICartClient carts, ICatalogClient catalog, TimeProvider time, CancellationToken ct)
     {
         if (ContactOf(request, http.User) is not { } contact)
             return Problems.Validation(("contact", "Say where to send messages about the order."));

@@ -118,17 +118,17 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
         try
         {
             await using var scope = scopes.CreateAsyncScope();
-            var catalog = scope.ServiceProvider.GetRequiredService<CatalogClient>();
-            var inventory = scope.ServiceProvider.GetRequiredService<InventoryClient>();
-            for (var next = PatientlyAsync(() => catalog.PageAsync(null, ct), ct); ;)
+            var catalog = scope.ServiceProvider.GetRequiredService<ICatalogClient>();
+            var inventory = scope.ServiceProvider.GetRequiredService<IInventoryClient>();
+            for (var next = PatientlyAsync(() => catalog.PageAsync(new PageRequest(null), ct), ct); ;)
             {
                 var page = await next;
                 if (page.Next is { } last)
-                    next = PatientlyAsync(() => catalog.PageAsync(last, ct), ct);
+                    next = PatientlyAsync(() => catalog.PageAsync(new PageRequest(last), ct), ct);
                 IndexedListing[] listings = [.. page.Items.Select(IndexEvents.ToIndex)];
                 var levels = new List<StockLevel>(listings.Length);
-                foreach (var some in listings.SelectMany(listing => listing.SoldAs()).Chunk(InventoryClient.Most))
-                    levels.AddRange(await PatientlyAsync(() => inventory.LevelsAsync(some, ct), ct));
+                foreach (var some in listings.SelectMany(listing => listing.SoldAs()).Chunk(IInventoryClient.Most))
+                    levels.AddRange((await PatientlyAsync(() => inventory.LevelsAsync(new LevelsRequest(some), ct), ct)).Levels);
                 await pages.WriteAsync(new Page(listings, levels), ct);
                 if (page.Next is null)
                     break;

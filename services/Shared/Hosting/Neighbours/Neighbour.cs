@@ -1,24 +1,42 @@
+using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Refit;
 
 namespace Marketplace.Hosting;
 
 public static class Neighbour
 {
+    private static readonly RefitSettings Settings = new()
+    {
+        ContentSerializer = new SystemTextJsonContentSerializer(JsonSerializerOptions.Web),
+
+        // As HttpClient's own helpers fail, so that a neighbour that is away looks the same everywhere.
+        ExceptionFactory = reply => new ValueTask<Exception?>(reply.IsSuccessStatusCode
+            ? null
+            : new HttpRequestException($"{reply.RequestMessage?.RequestUri?.AbsolutePath} answered {(int)reply.StatusCode}.", null, reply.StatusCode)),
+        TransportExceptionFactory = (_, fault, _) => fault,
+        DeserializationExceptionFactory = (reply, fault) => new ValueTask<Exception?>(
+            new HttpRequestException($"{reply.RequestMessage?.RequestUri?.AbsolutePath} answered what cannot be read: {fault.Message}", fault)),
+    };
+
     /// <summary>
-    /// A typed client that calls another app through this app's sidecar. Retries belong to resiliency.yaml or the workflow, not here.
+    /// Calls another app through this app's sidecar: <typeparamref name="TClient"/> is a Refit interface of its routes. What is no success throws
+    /// <see cref="HttpRequestException"/> with the status. Retries belong to
+    /// resiliency.yaml or the workflow, not here.
     /// </summary>
     public static IHttpClientBuilder AddNeighbour<TClient>(this IServiceCollection services, string appId)
         where TClient : class =>
-        services.AddHttpClient<TClient>((provider, client) =>
+        services.AddHttpClient(typeof(TClient).FullName!, (provider, client) =>
             {
                 var configuration = provider.GetRequiredService<IConfiguration>();
                 client.BaseAddress = new Uri(configuration[$"Neighbours:{appId}"] is { Length: > 0 } direct
-                    ? direct.TrimEnd('/') + "/"
-                    : $"{Sidecar.HttpAddress(configuration)}/v1.0/invoke/{appId}/method/");
+                    ? direct.TrimEnd('/')
+                    : $"{Sidecar.HttpAddress(configuration)}/v1.0/invoke/{appId}/method");
                 client.Timeout = TimeSpan.FromSeconds(5);
                 Sidecar.AddToken(client, configuration);
             })
+            .AddTypedClient(client => RestService.For<TClient>(client, Settings))
             .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
             {
                 ConnectTimeout = TimeSpan.FromSeconds(2),

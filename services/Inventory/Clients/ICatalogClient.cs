@@ -1,0 +1,19 @@
+using Refit;
+
+namespace Marketplace.Inventory.Clients;
+
+public interface ICatalogClient
+{
+    [Post("/internal/prices")]
+    Task<PricesReply> PriceAsync([Body] PricesRequest request, CancellationToken ct);
+
+    /// <summary>The seller of each product that is listed; unknown and deleted ones are absent.</summary>
+    async Task<IReadOnlyDictionary<Guid, Guid>> SellersOfAsync(IReadOnlyCollection<Guid> productIds, CancellationToken ct) =>
+        (await PriceAsync(new PricesRequest(productIds), ct)).Products.ToDictionary(product => product.ProductId, product => product.SellerId);
+}
+
+public sealed record PricesRequest(IReadOnlyCollection<Guid> ProductIds);
+
+public sealed record PricesReply(IReadOnlyList<ListedProduct> Products);
+
+public sealed record ListedProduct(Guid ProductId, Guid SellerId);
