@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using Elastic.Clients.Elasticsearch;
-using Elastic.Clients.Elasticsearch.Core.Bulk;
 using Elastic.Clients.Elasticsearch.Core.Search;
 using Elastic.Clients.Elasticsearch.IndexManagement;
 using Elastic.Clients.Elasticsearch.QueryDsl;
@@ -34,6 +33,7 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     private readonly string me = Guid.NewGuid().ToString("N");
     private readonly Dictionary<Guid, long> before = [];        // what was listed at the beginning, and its revision
     private readonly HashSet<Guid> settled = [];                // shown by the catalogue, or changed by an event since
+    private readonly List<Guid> ahead = [];                     // of which the serving index knows a newer revision than the catalogue showed
     private DateTimeOffset began;
     private DateTimeOffset heard;
 
@@ -71,17 +71,21 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
     {
         await KeepLeaseAsync(ct);
-        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWriter.Written(listing, reread: true)), .. levels.Select(ProductWriter.Stocked)], ct);
+        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWrite.Listing(listing, reread: true)), .. levels.Select(ProductWrite.Stock)], ct);
         settled.UnionWith(listings.Select(listing => listing.ProductId));
+        ahead.AddRange(listings.Where(listing => before.TryGetValue(listing.ProductId, out var revision) && revision > listing.Revision).Select(listing => listing.ProductId));
     }
 
     public async Task<int> CompleteAsync(CancellationToken ct)
     {
+        foreach (var some in ahead.Chunk(PageSize))
+            await CarryAsync(new TermsQuery(ProductIndex.Id, some.Select(productId => (FieldValue)ProductParts.NameOf(productId)).ToArray()), evenIfUnchanged: true, ct);
+
         var since = began;
         for (var round = 1; round <= MostRounds; round++)
         {
             var started = time.GetUtcNow();
-            var carried = await CarryChangesAsync(since - ClockSkew, ct);
+            var carried = await CarryAsync(TouchedSince(since - ClockSkew), evenIfUnchanged: false, ct);
             since = started;
             if (carried < FewEnough)
                 break;
@@ -95,7 +99,7 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
         await BlockWritesAsync(true, ct);
         try
         {
-            await CarryChangesAsync(since - ClockSkew, ct);
+            await CarryAsync(TouchedSince(since - ClockSkew), evenIfUnchanged: false, ct);
             elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(
                 new PutIndicesSettingsRequest(to, new IndexSettings { RefreshInterval = new Duration("1s") }), ct));
             elasticsearch.Checked(await elasticsearch.Client.Indices.RefreshAsync(new RefreshRequest(to), ct));
@@ -144,40 +148,51 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
         elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(
             new PutIndicesSettingsRequest(from, new IndexSettings { Blocks = new IndexSettingBlocks { Write = block } }), ct));
 
-    /// <summary>Stock, ratings and sales, which no catalogue can tell, and the traces of what was deleted.</summary>
+    private static NumberRangeQuery TouchedSince(DateTimeOffset time) => new(ProductIndex.Touched) { Gte = time.ToUnixTimeMilliseconds() };
+
+    /// <summary>
+    /// Stock, ratings and sales, which no catalogue can tell; of listings that they are known, at which revision, and as yet out of the
+    /// shop: what the catalogue does not show stays so.
+    /// </summary>
     private async Task CarrySignalsAsync(CancellationToken ct)
     {
-        await foreach (var page in ReadAsync(since: null, [ProductIndex.Id, ProductIndex.Listed, ProductIndex.Deleted, ProductIndex.Revision, .. ProductIndex.OfSignals], ct))
-        {
-            foreach (var (productId, document) in page)
-            {
-                if (document[ProductIndex.Listed].GetBoolean())
-                    before[productId] = document[ProductIndex.Revision].GetInt64();
-            }
-
-            await writer.WriteAsync(to, [.. page.Select(one => Signals(one.ProductId, one.Document, tombstone: true))], ct);
-        }
-    }
-
-    /// <returns>How many documents.</returns>
-    private async Task<int> CarryChangesAsync(DateTimeOffset since, CancellationToken ct)
-    {
-        var carried = 0;
-        await foreach (var page in ReadAsync(since, [ProductIndex.Id, .. ProductIndex.OfText, .. ProductIndex.OfSignals], ct))
+        await foreach (var page in ReadAsync(new MatchAllQuery(), [ProductIndex.Id, ProductIndex.Listed, ProductIndex.Deleted, ProductIndex.Revision, .. ProductIndex.OfSignals], ct))
         {
             var writes = new List<ProductWrite>();
             foreach (var (productId, document) in page)
             {
-                writes.Add(Signals(productId, document, tombstone: false));
+                if (document[ProductIndex.Listed].GetBoolean())
+                    before[productId] = document[ProductIndex.Revision].GetInt64();
+                var parts = Only(document, ProductIndex.OfSignals);
+                (parts[ProductIndex.Deleted], parts[ProductIndex.Revision]) = (document[ProductIndex.Deleted], document[ProductIndex.Revision]);
+                writes.Add(ProductWrite.Carried(productId, parts, BytesOf(document)));
+            }
+
+            await KeepLeaseAsync(ct);
+            await writer.WriteAsync(to, writes, ct);
+        }
+    }
+
+    /// <returns>How many documents.</returns>
+    private async Task<int> CarryAsync(Query which, bool evenIfUnchanged, CancellationToken ct)
+    {
+        var carried = 0;
+        await foreach (var page in ReadAsync(which, [ProductIndex.Id, .. ProductIndex.OfText, .. ProductIndex.OfSignals], ct))
+        {
+            var writes = new List<ProductWrite>();
+            foreach (var (productId, document) in page)
+            {
+                writes.Add(ProductWrite.Newer(productId, ProductIndex.StockVersion, document[ProductIndex.StockVersion].GetInt64(), Only(document, ProductIndex.OfStock)));
+                writes.Add(ProductWrite.Newer(productId, ProductIndex.RatingVersion, document[ProductIndex.RatingVersion].GetInt64(), Only(document, ProductIndex.OfRating)));
+                writes.Add(ProductWrite.Carried(productId, Only(document, ProductIndex.OfSales), BytesOf(document)));
                 var revision = document[ProductIndex.Revision].GetInt64();
-                var changed = document[ProductIndex.Deleted].GetBoolean()
-                    || document[ProductIndex.Listed].GetBoolean() && (!before.TryGetValue(productId, out var then) || then != revision);
-                if (!changed)
+                var listed = document[ProductIndex.Listed].GetBoolean();
+                if (revision == 0 || !evenIfUnchanged && listed && before.TryGetValue(productId, out var then) && then == revision)
                     continue;
 
                 settled.Add(productId);
-                writes.Add(ProductWrite.Newer(
-                    productId, ProductIndex.Revision, revision, ProductIndex.OfText.ToDictionary(field => field, field => document.TryGetValue(field, out var value) ? (object?)value : null), text: true));
+                var text = ProductIndex.OfText.ToDictionary(field => field, field => document.TryGetValue(field, out var value) ? (object?)value : null);
+                writes.Add(ProductWrite.Text(productId, revision, text, [.. document[ProductIndex.Variants].EnumerateArray().Select(variant => variant.GetString()!)]));
             }
 
             await KeepLeaseAsync(ct);
@@ -188,22 +203,14 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
         return carried;
     }
 
-    private static ProductWrite Signals(Guid productId, StoredDocument document, bool tombstone)
-    {
-        var signals = ProductIndex.OfSignals.Where(document.ContainsKey).ToDictionary(field => field, field => (object?)document[field]);
-        var whole = ProductParts.Blank(productId);
-        foreach (var (field, value) in signals)
-            whole[field] = value;
-        if (tombstone && document[ProductIndex.Deleted].GetBoolean())
-            (whole[ProductIndex.Deleted], whole[ProductIndex.Revision]) = (true, document[ProductIndex.Revision]);
-        return new ProductWrite(
-            new BulkUpdateOperation<Dictionary<string, object?>, Dictionary<string, object?>>(ProductParts.NameOf(productId)) { Doc = signals, Upsert = whole, RetryOnConflict = 5 },
-            400 + (document.TryGetValue(ProductIndex.Orders, out var orders) ? orders.GetRawText().Length : 0));
-    }
+    private static Dictionary<string, object?> Only(StoredDocument document, string[] fields) =>
+        fields.Where(document.ContainsKey).ToDictionary(field => field, field => (object?)document[field]);
+
+    private static int BytesOf(StoredDocument document) => document.TryGetValue(ProductIndex.Orders, out var orders) ? orders.GetRawText().Length : 0;
 
     /// <summary>What the serving index has, in the order of ids, so that a page begins where the last one ended whatever is written meanwhile.</summary>
     private async IAsyncEnumerable<List<(Guid ProductId, StoredDocument Document)>> ReadAsync(
-        DateTimeOffset? since, string[] fields, [EnumeratorCancellation] CancellationToken ct)
+        Query which, string[] fields, [EnumeratorCancellation] CancellationToken ct)
     {
         elasticsearch.Checked(await elasticsearch.Client.Indices.RefreshAsync(new RefreshRequest(from), ct));
         string? last = null;
@@ -212,7 +219,7 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
             var found = elasticsearch.Checked(await elasticsearch.Client.SearchAsync<StoredDocument>(
                 new SearchRequest(from)
                 {
-                    Query = since is { } time ? new NumberRangeQuery(ProductIndex.Touched) { Gte = time.ToUnixTimeMilliseconds() } : new MatchAllQuery(),
+                    Query = which,
                     Sort = [new FieldSort(ProductIndex.Id) { Order = SortOrder.Asc }],
                     SearchAfter = last is null ? null : [last],
                     Size = PageSize,

@@ -25,7 +25,7 @@ internal static class ProductIndex
     public const string Touched = "touched";                    // when any part changed, by Elasticsearch's clock, milliseconds
     public const string Title = "title";
     public const string Brand = "brand";
-    public const string Shelf = "shelf";                        // category and attributes
+    public const string Shelf = "shelf";                        // categories, attributes, SKUs
     public const string Description = "description";
     public const string Words = "words";                        // all of the above
     public const string Spelling = "spelling";                  // words with their endings
@@ -43,24 +43,35 @@ internal static class ProductIndex
     public const string ListedAt = "listed_at";
     public const string Shown = "shown";                        // what a result is answered from
     public const string ShownText = "shown_text";
+    public const string Variants = "variants";                  // ids of what the listing is sold as; none when it is sold as itself
     public const string StockVersion = "stock_version";
     public const string Available = "available";
-    public const string InStock = "in_stock";
     public const string RatingVersion = "rating_version";
     public const string Rating = "rating";
     public const string Ratings = "ratings";
     public const string RatingRank = "rating_rank";             // rating, then how many, in one number
-    public const string Sold = "sold";
+    public const string OwnSold = "own_sold";                   // under its own id
     public const string Orders = "orders";                      // counted ones, each with when
+    public const string OfVariants = "of_variants";             // stock and sales told under the ids of its variants
+    public const string Listing = "listing";                    // of a variant: whose it is
+    public const string InStock = "in_stock";                   // made of the above
+    public const string Sold = "sold";
 
     /// <summary>What the listing says; its revision decides about all of it at once.</summary>
     public static readonly string[] OfText =
     [
         Listed, Deleted, Revision, Title, Brand, Shelf, Description, Spelling, Beginnings, FirstBeginning, CategoryValue, BrandValue, SellerValue, AttributeValue,
-        CategoryFacet, BrandFacet, SellerFacet, AttributeFacet, Price, ListedAt, Shown, ShownText,
+        CategoryFacet, BrandFacet, SellerFacet, AttributeFacet, Price, ListedAt, Shown, ShownText, Variants,
     ];
 
-    public static readonly string[] OfSignals = [StockVersion, Available, InStock, RatingVersion, Rating, Ratings, RatingRank, Sold, Orders];
+    /// <summary>What no catalogue can tell. What is counted of variants follows from their own.</summary>
+    public static readonly string[] OfSignals = [StockVersion, Available, RatingVersion, Rating, Ratings, RatingRank, OwnSold, Orders];
+
+    public static readonly string[] OfStock = [StockVersion, Available];
+
+    public static readonly string[] OfRating = [RatingVersion, Rating, Ratings, RatingRank];
+
+    public static readonly string[] OfSales = [OwnSold, Orders];
 
     private const string Plain = "whitespace";
     private const string BeginningsAnalyzer = "beginnings";
@@ -126,13 +137,17 @@ internal static class ProductIndex
                 { ShownText, new KeywordProperty { Index = false, DocValues = false } },
                 { StockVersion, new LongNumberProperty { Index = false } },
                 { Available, new IntegerNumberProperty { Index = false } },
-                { InStock, new BooleanProperty() },
                 { RatingVersion, new LongNumberProperty { Index = false } },
                 { Rating, new DoubleNumberProperty() },
                 { Ratings, new IntegerNumberProperty() },
                 { RatingRank, new LongNumberProperty() },
-                { Sold, new DoubleNumberProperty() },
+                { Variants, new KeywordProperty { Index = false, DocValues = false } },
+                { OwnSold, new DoubleNumberProperty { Index = false, DocValues = false } },
                 { Orders, new ObjectProperty { Enabled = false } },
+                { OfVariants, new ObjectProperty { Enabled = false } },
+                { Listing, new KeywordProperty { Index = false, DocValues = false } },
+                { InStock, new BooleanProperty() },
+                { Sold, new DoubleNumberProperty() },
             },
         },
     };

@@ -9,22 +9,40 @@ namespace Marketplace.Search.Engine.Elasticsearch;
 /// </summary>
 internal static class ProductParts
 {
+    /// <summary>What follows from the parts: a listing with variants is in stock when one of them is, and sells what they sell.</summary>
+    private const string Derive =
+        "boolean any = false; double sold = ctx._source.own_sold; " +
+        "for (def id : ctx._source.variants) { def one = ctx._source.of_variants[id]; if (one != null) { any = any || one.available > 0; sold += one.sold } } " +
+        "ctx._source.in_stock = ctx._source.variants.isEmpty() ? ctx._source.available > 0 : any; ctx._source.sold = sold; ctx._source.touched = ctx._now";
+
     /// <summary>
     /// Writes a part unless the document has a newer one. <c>most</c> is the highest version it may have. An id is never used again:
     /// nothing the listing says follows a deletion.
     /// </summary>
     public const string WriteNewer =
-        "if (ctx._source[params.by] > params.most || (params.text && ctx._source.deleted)) { ctx.op = 'none' } else { ctx._source.putAll(params.parts); ctx._source.touched = ctx._now }";
+        "if (ctx._source[params.by] > params.most || (params.text && ctx._source.deleted)) { ctx.op = 'none' } else { ctx._source.putAll(params.parts); " + Derive + " }";
+
+    /// <summary>Writes parts as they are: from one index into the next.</summary>
+    public const string Carry = "ctx._source.putAll(params.parts); " + Derive;
 
     /// <summary>Orders the document does not know yet; those from before <c>kept</c> milliseconds are forgotten.</summary>
     public const string CountSales =
-        "long oldest = ctx._now - params.kept; ctx._source.orders.values().removeIf(at -> at < oldest); boolean any = false; " +
-        "for (def sale : params.sales) { if (ctx._source.orders.putIfAbsent(sale.order, ctx._now) == null) { ctx._source.sold += sale.weight; any = true } } " +
-        "if (any) { ctx._source.touched = ctx._now } else { ctx.op = 'none' }";
+        "long oldest = ctx._now - params.kept; ctx._source.orders.values().removeIf(at -> at < oldest); boolean fresh = false; " +
+        "for (def sale : params.sales) { if (ctx._source.orders.putIfAbsent(sale.order, ctx._now) == null) { ctx._source.own_sold += sale.weight; fresh = true } } " +
+        "if (fresh) { " + Derive + " } else { ctx.op = 'none' }";
+
+    /// <summary>Tells a variant whose it is.</summary>
+    public const string BelongTo = "if (ctx._source.listing == params.listing) { ctx.op = 'none' } else { ctx._source.listing = params.listing; ctx._source.touched = ctx._now }";
+
+    /// <summary>What is known of a variant, for its listing. Versions and sales only grow, so the order in which it is told does not matter.</summary>
+    public const string CountVariant =
+        "def known = ctx._source.of_variants[params.id]; if (known != null && known.version >= params.version && known.sold >= params.sold) { ctx.op = 'none' } else { " +
+        "def newer = known == null || params.version > known.version; " +
+        "ctx._source.of_variants[params.id] = ['version': newer ? params.version : known.version, 'available': newer ? params.available : known.available, 'sold': known == null ? params.sold : Math.max(known.sold, params.sold)]; " +
+        Derive + " }";
 
     private const int LongestTitle = 500;
     private const int LongestDescription = 8_000;
-    private const int MostAttributes = 64;
     private const char Between = '\u001f';
 
     /// <summary>A product of which nothing is known.</summary>
@@ -37,23 +55,24 @@ internal static class ProductParts
         [ProductIndex.Touched] = 0L,
         [ProductIndex.StockVersion] = -1L,
         [ProductIndex.Available] = 0,
-        [ProductIndex.InStock] = false,
         [ProductIndex.RatingVersion] = -1L,
         [ProductIndex.Rating] = 0.0,
         [ProductIndex.Ratings] = 0,
         [ProductIndex.RatingRank] = 0L,
-        [ProductIndex.Sold] = 0.0,
+        [ProductIndex.Variants] = Array.Empty<string>(),
+        [ProductIndex.OwnSold] = 0.0,
         [ProductIndex.Orders] = new Dictionary<string, object>(),
+        [ProductIndex.OfVariants] = new Dictionary<string, object>(),
+        [ProductIndex.InStock] = false,
+        [ProductIndex.Sold] = 0.0,
     };
 
     public static Dictionary<string, object?> Listing(IndexedListing listing)
     {
         var (title, description) = (Cut(listing.Title, LongestTitle), Cut(listing.Description, LongestDescription));
-        var attributes = (listing.Attributes ?? []).Take(MostAttributes).ToList();
-        var path = listing.CategoryPath is { Count: > 0 } given ? given : [listing.Category];
-        var categories = path.Append(listing.Category).DistinctBy(FacetTerm.Alike).ToList();
-        var shelf = string.Join(' ', [.. path.Append(listing.Category).Distinct(), .. attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")]);
-        var named = attributes.Where(attribute => attribute.Name.Length > 0 && attribute.Value.Length > 0)
+        var (shelves, attributes) = (listing.Shelves().DistinctBy(shelf => FacetTerm.Alike(shelf.Code)).ToList(), listing.AllAttributes());
+        var shelf = string.Join(' ', listing.Shelves().SelectMany(one => (string[])[one.Code, one.Name]).Distinct(StringComparer.OrdinalIgnoreCase).Concat(attributes.Select(attribute => $"{attribute.Name} {attribute.Value}")));
+        var named = attributes
             .Select(attribute => (Value: AttributeOf(attribute.Name, attribute.Value), Facet: FacetTerm.Of(Facets.AttributePrefix + FacetTerm.Alike(attribute.Name), attribute.Value)))
             .DistinctBy(attribute => attribute.Value).ToList();
         var beginnings = ProductText.BeginningsOf($"{title} {listing.Brand}", int.MaxValue);
@@ -64,16 +83,16 @@ internal static class ProductParts
             [ProductIndex.Revision] = listing.Revision,
             [ProductIndex.Title] = TermsOf(title),
             [ProductIndex.Brand] = TermsOf(listing.Brand),
-            [ProductIndex.Shelf] = TermsOf(shelf),
+            [ProductIndex.Shelf] = TermsOf(string.Join(' ', listing.Skus().Prepend(shelf))),
             [ProductIndex.Description] = TermsOf(description),
             [ProductIndex.Spelling] = string.Join(' ', ProductText.WordsOf($"{title} {listing.Brand} {shelf}").Select(word => word.Written).Distinct()),
             [ProductIndex.Beginnings] = string.Join(' ', beginnings.Distinct()),
             [ProductIndex.FirstBeginning] = beginnings.Count > 0 ? beginnings[0] : "",
-            [ProductIndex.CategoryValue] = categories.ConvertAll(FacetTerm.Alike),
+            [ProductIndex.CategoryValue] = shelves.ConvertAll(one => FacetTerm.Alike(one.Code)),
             [ProductIndex.BrandValue] = listing.Brand.Length > 0 ? FacetTerm.Alike(listing.Brand) : null,
             [ProductIndex.SellerValue] = listing.SellerId.ToString(),
             [ProductIndex.AttributeValue] = named.ConvertAll(attribute => attribute.Value),
-            [ProductIndex.CategoryFacet] = categories.ConvertAll(category => FacetTerm.Of(Facets.Category, category)),
+            [ProductIndex.CategoryFacet] = shelves.ConvertAll(one => FacetTerm.Of(Facets.Category, one.Code, one.Name)),
             [ProductIndex.BrandFacet] = listing.Brand.Length > 0 ? FacetTerm.Of(Facets.Brand, listing.Brand) : null,
             [ProductIndex.SellerFacet] = FacetTerm.Of(Facets.Seller, listing.SellerId.ToString(), listing.SellerName),
             [ProductIndex.AttributeFacet] = named.ConvertAll(attribute => attribute.Facet),
@@ -91,23 +110,19 @@ internal static class ProductParts
                 ["sellerName"] = listing.SellerName,
             },
             [ProductIndex.ShownText] = description,
+            [ProductIndex.Variants] = (listing.Variants ?? []).Select(variant => NameOf(variant.VariantId)).ToList(),
         };
     }
 
-    /// <summary>What stays of a deleted listing: that it is, so that a late event does not bring it back.</summary>
-    public static Dictionary<string, object?> Tombstone(long revision)
+    /// <summary>What stays of a listing that is not in the shop: that it was, so that a late event does not bring it back.</summary>
+    public static Dictionary<string, object?> Away(long revision, bool deleted)
     {
         var parts = ProductIndex.OfText.ToDictionary(field => field, _ => (object?)null);
-        (parts[ProductIndex.Listed], parts[ProductIndex.Deleted], parts[ProductIndex.Revision]) = (false, true, revision);
+        (parts[ProductIndex.Listed], parts[ProductIndex.Deleted], parts[ProductIndex.Revision], parts[ProductIndex.Variants]) = (false, deleted, revision, Array.Empty<string>());
         return parts;
     }
 
-    public static Dictionary<string, object?> Stock(StockLevel level) => new()
-    {
-        [ProductIndex.StockVersion] = level.Version,
-        [ProductIndex.Available] = level.Available,
-        [ProductIndex.InStock] = level.Available > 0,
-    };
+    public static Dictionary<string, object?> Stock(StockLevel level) => new() { [ProductIndex.StockVersion] = level.Version, [ProductIndex.Available] = level.Available };
 
     public static Dictionary<string, object?> Rating(IndexChange.Rating rating)
     {

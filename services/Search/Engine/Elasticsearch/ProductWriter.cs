@@ -1,23 +1,52 @@
 using System.Diagnostics.Metrics;
+using System.Globalization;
 using System.Text;
 using System.Threading.Channels;
 using Elastic.Clients.Elasticsearch;
 using Elastic.Clients.Elasticsearch.Core.Bulk;
+using Elastic.Clients.Elasticsearch.Core.Search;
 using Elastic.Transport;
 using Marketplace.Contracts;
 using Marketplace.Search.Indexing;
 
 namespace Marketplace.Search.Engine.Elasticsearch;
 
-/// <summary>One change of one document, and how much text goes with it.</summary>
-internal sealed record ProductWrite(IBulkOperation Operation, int Bytes)
+/// <summary>What a document says of itself after a change, for those who depend on it.</summary>
+internal sealed record AfterWrite(string Id, string? Listing, long StockVersion, int Available, double Sold)
 {
-    public static ProductWrite Newer(Guid productId, string by, long most, Dictionary<string, object?> parts, bool text = false) => Of(
-        ProductParts.NameOf(productId),
-        ProductParts.WriteNewer,
-        new Dictionary<string, object> { ["by"] = by, ["most"] = most, ["text"] = text, ["parts"] = parts },
-        ProductParts.Blank(productId),
-        200 + parts.Values.OfType<string>().Sum(Encoding.UTF8.GetByteCount));
+    public static readonly string[] Fields = [ProductIndex.Listing, ProductIndex.StockVersion, ProductIndex.Available, ProductIndex.OwnSold];
+
+    /// <param name="source">Null when there is none, still: nothing was worth making one for.</param>
+    public static AfterWrite Of(string id, IReadOnlyDictionary<string, object>? source) => source is null
+        ? new(id, null, -1, 0, 0)
+        : new(id, Text(source, ProductIndex.Listing), (long)Number(source, ProductIndex.StockVersion), (int)Number(source, ProductIndex.Available), Number(source, ProductIndex.OwnSold));
+
+    private static string? Text(IReadOnlyDictionary<string, object> source, string field) => source.TryGetValue(field, out var value) ? value?.ToString() : null;
+
+    private static double Number(IReadOnlyDictionary<string, object> source, string field) =>
+        double.Parse(Convert.ToString(source[field], CultureInfo.InvariantCulture)!, CultureInfo.InvariantCulture);
+}
+
+/// <summary>One change of one document, how much text goes with it, and what is to be written because of it.</summary>
+/// <param name="Then">Asks for the document as it is afterwards, changed or not.</param>
+internal sealed record ProductWrite(IBulkOperation Operation, int Bytes, Func<AfterWrite, IEnumerable<ProductWrite>>? Then = null)
+{
+    public static ProductWrite Listing(IndexedListing listing, bool reread) => Text(
+        listing.ProductId, reread ? listing.Revision : listing.Revision - 1, ProductParts.Listing(listing), [.. (listing.Variants ?? []).Select(variant => ProductParts.NameOf(variant.VariantId))]);
+
+    /// <summary>What the listing says, or that it is gone; and to each variant whose it is.</summary>
+    public static ProductWrite Text(Guid productId, long most, Dictionary<string, object?> parts, IReadOnlyList<string> variants)
+    {
+        var id = ProductParts.NameOf(productId);
+        var values = new Dictionary<string, object> { ["by"] = ProductIndex.Revision, ["most"] = most, ["text"] = true, ["parts"] = parts };
+        return Of(id, ProductParts.WriteNewer, values, 400 + parts.Values.OfType<string>().Sum(Encoding.UTF8.GetByteCount), variants.Count == 0 ? null : _ => variants.Select(variant => Belongs(variant, id)));
+    }
+
+    public static ProductWrite Stock(StockLevel level) => Newer(level.ProductId, ProductIndex.StockVersion, level.Version, ProductParts.Stock(level));
+
+    /// <summary>Stock or ratings. Of a variant they count for its listing, as soon as it is known whose it is.</summary>
+    public static ProductWrite Newer(Guid productId, string by, long version, Dictionary<string, object?> parts) => Of(
+        ProductParts.NameOf(productId), ProductParts.WriteNewer, new Dictionary<string, object> { ["by"] = by, ["most"] = version - 1, ["text"] = false, ["parts"] = parts }, 400, ToListing);
 
     public static ProductWrite Sales(Guid productId, IReadOnlyList<(Guid OrderId, double Weight)> sales, TimeSpan kept) => Of(
         ProductParts.NameOf(productId),
@@ -27,18 +56,39 @@ internal sealed record ProductWrite(IBulkOperation Operation, int Bytes)
             ["kept"] = (long)kept.TotalMilliseconds,
             ["sales"] = sales.Select(sale => new Dictionary<string, object> { ["order"] = ShortNameOf(sale.OrderId), ["weight"] = sale.Weight }).ToList(),
         },
-        ProductParts.Blank(productId),
-        200 + 60 * sales.Count);
+        400 + 60 * sales.Count,
+        ToListing);
 
-    private static ProductWrite Of(string id, string script, Dictionary<string, object> values, Dictionary<string, object?> blank, int bytes) => new(
+    public static ProductWrite Carried(Guid productId, Dictionary<string, object?> parts, int bytes) =>
+        Of(ProductParts.NameOf(productId), ProductParts.Carry, new Dictionary<string, object> { ["parts"] = parts }, 400 + bytes, ToListing);
+
+    private static ProductWrite Belongs(string variant, string listing) =>
+        Of(variant, ProductParts.BelongTo, new Dictionary<string, object> { ["listing"] = listing }, 400, ToListing);
+
+    private static IEnumerable<ProductWrite> ToListing(AfterWrite variant)
+    {
+        if (variant.Listing is { } listing && (variant.StockVersion >= 0 || variant.Sold > 0))
+        {
+            yield return Of(
+                listing,
+                ProductParts.CountVariant,
+                new Dictionary<string, object> { ["id"] = variant.Id, ["version"] = variant.StockVersion, ["available"] = variant.Available, ["sold"] = variant.Sold },
+                400,
+                null);
+        }
+    }
+
+    private static ProductWrite Of(string id, string script, Dictionary<string, object> values, int bytes, Func<AfterWrite, IEnumerable<ProductWrite>>? then) => new(
         new BulkUpdateOperation<Dictionary<string, object?>, Dictionary<string, object?>>(id)
         {
             Script = new Script { Source = script, Params = values },
             ScriptedUpsert = true,
-            Upsert = blank,
+            Upsert = ProductParts.Blank(Guid.ParseExact(id, "N")),
             RetryOnConflict = 5,
+            Source = then is null ? false : new SourceFilter { Includes = AfterWrite.Fields },
         },
-        bytes);
+        bytes,
+        then);
 
     /// <summary>Half of an id, folded: a product that sells well remembers thousands of them.</summary>
     private static string ShortNameOf(Guid id)
@@ -160,17 +210,20 @@ internal sealed partial class ProductWriter : IAsyncDisposable
                 switch (change)
                 {
                     case IndexChange.Upsert(var listing, var reread):
-                        Add(one, Written(listing, reread));
+                        Add(one, ProductWrite.Listing(listing, reread));
                         break;
                     case IndexChange.Remove(var productId, var revision):
-                        Add(one, ProductWrite.Newer(productId, ProductIndex.Revision, revision, ProductParts.Tombstone(revision), text: true));
+                        Add(one, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: true), []));
+                        break;
+                    case IndexChange.Withdraw(var productId, var revision):
+                        Add(one, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: false), []));
                         break;
                     case IndexChange.Stock(var levels):
                         foreach (var level in levels)
-                            Add(one, Stocked(level));
+                            Add(one, ProductWrite.Stock(level));
                         break;
                     case IndexChange.Rating rating:
-                        Add(one, ProductWrite.Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version - 1, ProductParts.Rating(rating)));
+                        Add(one, ProductWrite.Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version, ProductParts.Rating(rating)));
                         break;
                     case IndexChange.Sale(var orderId, var at, var lines):
                         foreach (var line in lines.GroupBy(line => line.ProductId))
@@ -201,31 +254,45 @@ internal sealed partial class ProductWriter : IAsyncDisposable
         }
     }
 
-    public static ProductWrite Stocked(StockLevel level) => ProductWrite.Newer(level.ProductId, ProductIndex.StockVersion, level.Version - 1, ProductParts.Stock(level));
-
-    public static ProductWrite Written(IndexedListing listing, bool reread) =>
-        ProductWrite.Newer(listing.ProductId, ProductIndex.Revision, reread ? listing.Revision : listing.Revision - 1, ProductParts.Listing(listing), text: true);
-
     /// <param name="failed">Called with an item's number and why it will not be written.</param>
     private async Task SendAsync(string index, IReadOnlyList<ProductWrite> writes, bool refresh, Action<int, Exception> failed, CancellationToken ct)
     {
-        for (var from = 0; from < writes.Count;)
+        // What follows from a change is written after it, on behalf of the same item: a process that dies in between has not
+        // acknowledged the change, and told again it changes nothing but is followed again.
+        var (round, items) = (writes, (IReadOnlyList<int>)[.. Enumerable.Range(0, writes.Count)]);
+        while (round.Count > 0)
         {
-            var to = from;
-            for (var bytes = 0; to < writes.Count && (to == from || bytes + writes[to].Bytes <= elasticsearch.Options.BytesOfBulk); to++)
-                bytes += writes[to].Bytes;
-            await SendBulkAsync(index, writes, [.. Enumerable.Range(from, to - from)], refresh, failed, ct);
-            from = to;
+            var (next, nextItems) = (new List<ProductWrite>(), new List<int>());
+            for (var from = 0; from < round.Count;)
+            {
+                var to = from;
+                for (var bytes = 0; to < round.Count && (to == from || bytes + round[to].Bytes <= elasticsearch.Options.BytesOfBulk); to++)
+                    bytes += round[to].Bytes;
+                await SendBulkAsync(index, round, [.. Enumerable.Range(from, to - from)], refresh, (item, fault) => failed(items[item], fault), Follow, ct);
+                from = to;
+            }
+
+            (round, items) = (next, nextItems);
+
+            void Follow(int item, AfterWrite document)
+            {
+                foreach (var write in round[item].Then!(document))
+                {
+                    next.Add(write);
+                    nextItems.Add(items[item]);
+                }
+            }
         }
     }
 
-    private async Task SendBulkAsync(string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, CancellationToken ct)
+    private async Task SendBulkAsync(
+        string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, Action<int, AfterWrite> written, CancellationToken ct)
     {
         var started = time.GetTimestamp();
         var pause = FirstPause;
         for (var attempt = 1; ; attempt++)
         {
-            var (again, why, isBlocked) = await TryBulkAsync(index, writes, items, refresh, failed, ct);
+            var (again, why, isBlocked) = await TryBulkAsync(index, writes, items, refresh, failed, written, ct);
             if (again.Count == 0)
                 return;
 
@@ -248,7 +315,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
     }
 
     private async Task<(List<int> Again, string Why, bool Blocked)> TryBulkAsync(
-        string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, CancellationToken ct)
+        string index, IReadOnlyList<ProductWrite> writes, List<int> items, bool refresh, Action<int, Exception> failed, Action<int, AfterWrite> written, CancellationToken ct)
     {
         var response = await elasticsearch.Client.BulkAsync(
             new BulkRequest(index)
@@ -275,7 +342,11 @@ internal sealed partial class ProductWriter : IAsyncDisposable
         foreach (var (number, item) in response.Items.Index())
         {
             if (item.Status is >= 200 and < 300)
+            {
+                if (writes[items[number]].Then is not null)
+                    written(items[number], AfterWrite.Of(item.Id!, item.Get?.Source));
                 continue;
+            }
 
             var reason = $"{item.Status} {item.Error?.Type}: {item.Error?.Reason}";
             if (IsTransient(item))

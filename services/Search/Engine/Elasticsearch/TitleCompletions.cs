@@ -19,7 +19,7 @@ internal sealed class TitleCompletions(ElasticsearchConnection elasticsearch)
 
     private volatile Shelves shelves = new(-1, []);
 
-    private sealed record Shelves(long Generation, IReadOnlyList<(string Label, IReadOnlyList<string> Words)> Labels);
+    private sealed record Shelves(long Generation, IReadOnlyList<(string Label, string Value, IReadOnlyList<string> Words)> Labels);
 
     /// <param name="generation">Shelves are looked up once for each.</param>
     public async Task<IReadOnlyList<Completion>> CompleteAsync(string typed, int most, long generation, CancellationToken ct)
@@ -33,8 +33,8 @@ internal sealed class TitleCompletions(ElasticsearchConnection elasticsearch)
         return exact.Count > 0 ? exact : [.. await TitlesAsync(beginnings, most, edits: 1, ct), .. Fitting(labels, beginnings, 1)];
     }
 
-    private static IEnumerable<Completion> Fitting(IReadOnlyList<(string Label, IReadOnlyList<string> Words)> labels, IReadOnlyList<string> beginnings, int edits) =>
-        labels.Where(category => Beginnings.Fit(category.Words, beginnings, edits)).Select(category => new Completion(category.Label, "category"));
+    private static IEnumerable<Completion> Fitting(IReadOnlyList<(string Label, string Value, IReadOnlyList<string> Words)> labels, IReadOnlyList<string> beginnings, int edits) =>
+        labels.Where(category => Beginnings.Fit(category.Words, beginnings, edits)).Select(category => new Completion(category.Label, "category", category.Value));
 
     private async Task<IEnumerable<Completion>> TitlesAsync(IReadOnlyList<string> beginnings, int most, int edits, CancellationToken ct)
     {
@@ -66,7 +66,7 @@ internal sealed class TitleCompletions(ElasticsearchConnection elasticsearch)
         : new FuzzyQuery(field, typed) { Fuzziness = edits, PrefixLength = 0, MaxExpansions = MostExpansions, Transpositions = true };
 
     /// <summary>Of the shelves that hold something, the fullest first.</summary>
-    private async Task<IReadOnlyList<(string Label, IReadOnlyList<string> Words)>> LabelsAsync(long generation, CancellationToken ct)
+    private async Task<IReadOnlyList<(string Label, string Value, IReadOnlyList<string> Words)>> LabelsAsync(long generation, CancellationToken ct)
     {
         if (shelves is { } known && known.Generation == generation)
             return known.Labels;
@@ -83,7 +83,7 @@ internal sealed class TitleCompletions(ElasticsearchConnection elasticsearch)
         var labels = (found.Aggregations?.GetStringTerms(Categories)?.Buckets ?? [])
             .Select(bucket => FacetTerm.Read(bucket.Key.Value!.ToString()!))
             .DistinctBy(term => term.Value)
-            .Select(term => (term.Label, ProductText.BeginningsOf(term.Label, MostWords)))
+            .Select(term => (term.Label, term.Value, ProductText.BeginningsOf(term.Label, MostWords)))
             .ToList();
         shelves = new Shelves(generation, labels);
         return labels;
