@@ -1,3 +1,4 @@
+using Marketplace.Catalog.Attributes;
 using Marketplace.Catalog.Categories;
 using Marketplace.Catalog.Clients;
 using Marketplace.Catalog.Indexing;
@@ -11,7 +12,12 @@ builder.AddMarketplaceDefaults(database: "catalog");
 builder.Services.AddValidation();
 builder.Services.AddNeighbour<IIdentityClient>("identity");
 builder.Services.AddSingleton<CategoryStore>();
+builder.Services.AddOptions<DocumentOptions>().BindConfiguration("Documents").ValidateDataAnnotations().ValidateOnStart();
+builder.Services.AddSingleton<AttributeDocuments>();
+builder.Services.AddSingleton<DocumentSweep>();
+builder.Services.AddHostedService(services => services.GetRequiredService<DocumentSweep>());
 builder.Services.AddSingleton<ListingStore>();
+builder.Services.AddSingleton<ListingReader>();
 builder.Services.AddSingleton<SellerNames>();
 builder.Services.AddProductPages();
 

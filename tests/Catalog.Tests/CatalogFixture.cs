@@ -8,7 +8,8 @@ using Xunit;
 namespace Marketplace.Catalog.Tests;
 
 public sealed record Product(
-    Guid ProductId, long Revision, Guid SellerId, string SellerName, string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, DateTimeOffset ListedAt);
+    Guid ProductId, long Revision, Guid SellerId, string SellerName, string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, DateTimeOffset ListedAt,
+    string Status = "published");
 
 public sealed record ProductPage(IReadOnlyList<Product> Items, string? Next);
 

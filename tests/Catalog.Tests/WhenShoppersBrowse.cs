@@ -95,6 +95,7 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
     public async Task Categories_are_those_of_a_general_store()
     {
         var categories = (await shop.AsNobody.GetFromJsonAsync<JsonElement>("/api/v1/categories")).GetProperty("items").EnumerateArray()
+            .Where(category => category.GetProperty("parent").ValueKind == JsonValueKind.Null)
             .Select(category => category.GetProperty("category").GetString()).ToList();
 
         Assert.InRange(categories.Count, 12, 30);

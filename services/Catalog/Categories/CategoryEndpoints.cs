@@ -10,6 +10,6 @@ public static class CategoryEndpoints
     private static async Task<CategoryList> ListAsync(CategoryStore categories, HttpResponse response, CancellationToken ct)
     {
         response.Headers.CacheControl = "public, max-age=60";
-        return new CategoryList(await categories.AllAsync(ct));
+        return new CategoryList((await categories.TreeAsync(ct)).All);
     }
 }

@@ -2,7 +2,6 @@ using System.ComponentModel.DataAnnotations;
 using Marketplace.Catalog.Listings;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
-using Npgsql;
 
 namespace Marketplace.Catalog.Indexing;
 
@@ -26,24 +25,9 @@ public static class IndexPages
 
     public static void MapIndexPages(this IEndpointRouteBuilder routes) => routes.MapInternal("/internal/listings/pages").MapPost("/", PageAsync);
 
-    private static async Task<IndexPage> PageAsync(IndexPageRequest request, NpgsqlDataSource database, CancellationToken ct)
+    private static async Task<IndexPage> PageAsync(IndexPageRequest request, ListingStore listings, CancellationToken ct)
     {
-        await using var select = database.CreateCommand("""
-            SELECT product_id, revision, seller_id, seller_name, title, description, brand, category, price_minor, currency, image_url, listed_at
-            FROM listings WHERE product_id > $1 AND deleted_at IS NULL
-            ORDER BY product_id LIMIT $2
-            """);
-        select.Parameters.Add(new() { Value = request.After ?? Guid.Empty });
-        select.Parameters.Add(new() { Value = request.Limit });
-        await using var reader = await select.ExecuteReaderAsync(ct);
-        var items = new List<ProductUpserted>(request.Limit);
-        for (var text = 0; text < MostText && await reader.ReadAsync(ct); text += items[^1].Description.Length)
-            items.Add(Read(reader).ToEvent());
-
-        return new IndexPage(items, items.Count == 0 ? null : items[^1].ProductId);
+        var page = await listings.AllAsync(request.After, request.Limit, MostText, ct);
+        return new IndexPage([.. page.Select(listing => listing.ToEvent())], page.Count == 0 ? null : page[^1].ProductId);
     }
-
-    private static Listing Read(NpgsqlDataReader row) => new(
-        row.GetGuid(0), row.GetInt64(1), row.GetGuid(2), row.GetString(3), row.GetString(4), row.GetString(5), row.GetString(6), row.GetString(7),
-        new Money(row.GetInt64(8), row.GetString(9)), row.IsDBNull(10) ? null : row.GetString(10), row.GetFieldValue<DateTimeOffset>(11));
 }

@@ -1,7 +1,26 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Marketplace.Catalog.Pictures;
 using Marketplace.Contracts;
 
 namespace Marketplace.Catalog.Listings;
 
+public static class ListingStatus
+{
+    /// <summary>Only its seller sees it.</summary>
+    public const string Draft = "draft";
+
+    public const string Published = "published";
+}
+
+/// <param name="Average">1 to 5.</param>
+/// <param name="Version">Of what reviews told; the listing's revision does not move with it.</param>
+public sealed record ListingRating(double Average, int Count, long Version);
+
+/// <param name="Price">With variants the lowest of theirs.</param>
+/// <param name="Attributes">By name, as the seller gave them; in no list, and absent when the document store does not answer.</param>
+/// <param name="Facets">Those of the attributes that shoppers narrow by, in words.</param>
 public sealed record Listing(
     Guid ProductId,
     long Revision,
@@ -13,43 +32,31 @@ public sealed record Listing(
     string Category,
     Money Price,
     string? ImageUrl,
-    DateTimeOffset ListedAt)
+    DateTimeOffset ListedAt,
+    string Status,
+    string? Sku,
+    IReadOnlyList<string> CategoryPath,
+    IReadOnlyList<string> CategoryNames,
+    IReadOnlyList<ListingAttribute> Facets,
+    IReadOnlyList<string> OptionNames,
+    IReadOnlyList<ListingVariant> Variants,
+    IReadOnlyList<ListingImage> Images,
+    ListingRating? Rating,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyDictionary<string, JsonElement>? Attributes = null)
 {
-    public string ETag => $"\"{Revision}\"";
+    /// <summary>Where the attributes of this revision are; null when there are none.</summary>
+    [JsonIgnore]
+    public Guid? DocumentId { get; init; }
 
-    public ProductUpserted ToEvent() =>
-        new(ProductId, Revision, SellerId, SellerName, Title, Description, Brand, Category, Price, ImageUrl, ListedAt);
-}
+    /// <summary>The revision, and behind a dot the rating's version: a rating changes what is shown, and nothing a seller's change is based on.</summary>
+    public string ETag => Rating is { Version: > 0 } rating
+        ? string.Create(CultureInfo.InvariantCulture, $"\"{Revision}.{rating.Version}\"")
+        : string.Create(CultureInfo.InvariantCulture, $"\"{Revision}\"");
 
-/// <summary>What a seller says about a product, checked and tidied.</summary>
-public sealed record ListingText(string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl)
-{
-    public const long HighestPrice = 100_000_000;
-    public const string Currency = "GBP";
+    [JsonIgnore]
+    public bool IsPublished => Status == ListingStatus.Published;
 
-    /// <summary>The meaning of the fields; their lengths are attributes of the request.</summary>
-    public static (ListingText? Text, IReadOnlyList<(string Field, string Message)> Errors) Of(
-        string title, string description, string brand, string category, bool categoryExists, Money price, string? imageUrl, string prefix = "")
-    {
-        var errors = new List<(string, string)>();
-        if (string.IsNullOrWhiteSpace(title))
-            errors.Add(($"{prefix}title", "A product needs a title."));
-        if (!categoryExists)
-            errors.Add(($"{prefix}category", "There is no such category."));
-        if (price.Minor is < 1 or > HighestPrice)
-            errors.Add(($"{prefix}price.minor", $"A price is between 1 and {HighestPrice} pence."));
-        if (price.Currency != Currency)
-            errors.Add(($"{prefix}price.currency", $"Prices are in {Currency}."));
-        if (imageUrl is { Length: > 0 } && !IsPicture(imageUrl))
-            errors.Add(($"{prefix}imageUrl", "A picture is an http(s) address, or a path on this site that starts with '/'."));
-
-        return errors.Count > 0
-            ? (null, errors)
-            : (new ListingText(title.Trim(), description.Trim(), brand.Trim(), category, price, string.IsNullOrEmpty(imageUrl) ? null : imageUrl), errors);
-    }
-
-    // Never javascript: or data:, and no "//elsewhere" disguised as a path.
-    private static bool IsPicture(string address) =>
-        (address.StartsWith('/') && !address.StartsWith("//", StringComparison.Ordinal) && Uri.TryCreate(address, UriKind.Relative, out _))
-        || (Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp));
+    public ProductUpserted ToEvent() => new(
+        ProductId, Revision, SellerId, SellerName, Title, Description, Brand, Category, Price, ImageUrl, ListedAt,
+        CategoryPath, Facets.Count > 0 ? Facets : null, Variants.Count > 0 ? Variants : null, CategoryNames);
 }

@@ -9,13 +9,14 @@ namespace Marketplace.Catalog.ProductPages;
 
 /// <param name="Page">Null when there is no such listing.</param>
 /// <param name="WithoutCache">The state store was away.</param>
-public readonly record struct PageRead(ProductPage? Page, bool WithoutCache);
+/// <param name="WithoutDocuments">The attributes could not be read: the page lacks them and has no tag.</param>
+public readonly record struct PageRead(ProductPage? Page, bool WithoutCache, bool WithoutDocuments = false);
 
 /// <summary>
 /// Product pages from the shelf, else from the database, once for all who ask for the same one at the same time. Only what a seller wrote is
 /// on them: stock is another service's and is never kept.
 /// </summary>
-public sealed class PageReads(ListingStore listings, IPageShelf shelf, IOptions<JsonOptions> json, TimeProvider time)
+public sealed class PageReads(ListingReader listings, IPageShelf shelf, IOptions<JsonOptions> json, TimeProvider time)
 {
     // Longer than any read that is worth waiting for, and shorter than the gateway waits.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(4);
@@ -54,7 +55,7 @@ public sealed class PageReads(ListingStore listings, IPageShelf shelf, IOptions<
                 return;
             }
 
-            flight.Land(new PageRead(read.Page, WithoutCache: found.Shelf == Shelf.Away));
+            flight.Land(new PageRead(read.Page, WithoutCache: found.Shelf == Shelf.Away, WithoutDocuments: read.Page is { ETag.Length: 0 }));
             if (found.Shelf == Shelf.Doubtful)
                 await WithdrawAsync(productId, patience.Token);
             else if (found.Shelf == Shelf.Empty && read is { Page: { } page, MayBeKept: true } && time.GetElapsedTime(began) < YoungEnough)
@@ -75,11 +76,15 @@ public sealed class PageReads(ListingStore listings, IPageShelf shelf, IOptions<
     {
         try
         {
-            if (await listings.FindAsync(productId, ct) is not { } listing)
+            if (await listings.FindAsync(productId, ct) is not { } shown)
                 return (null, false);
 
+            // No tag on what lacks its attributes: it must not be taken for this revision when they are back.
+            var listing = shown.Listing;
+            var tag = shown.Complete ? listing.ETag : "";
+
             // Asked by a variant's id it is the listing's page, which is withdrawn by the listing's id only.
-            return (new ProductPage(listing.ETag, JsonSerializer.SerializeToUtf8Bytes(listing, json.Value.SerializerOptions)), listing.ProductId == productId);
+            return (new ProductPage(tag, JsonSerializer.SerializeToUtf8Bytes(listing, json.Value.SerializerOptions)), shown.Complete && listing.ProductId == productId);
         }
         catch (NpgsqlException) when (doubtful is not null)
         {

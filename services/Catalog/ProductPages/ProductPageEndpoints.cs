@@ -1,3 +1,4 @@
+using Marketplace.Catalog.Attributes;
 using Marketplace.Catalog.Listings;
 using Marketplace.Hosting;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -33,8 +34,14 @@ public static class ProductPageEndpoints
         if (read.Page is not { } page)
             return TypedResults.NotFound();
 
-        http.Response.Headers.ETag = page.ETag;
         http.Response.Headers.CacheControl = SharedBriefly;
+        if (read.WithoutDocuments)
+        {
+            degradation.Tell(http, AttributeDocuments.StoreName);
+            return TypedResults.Bytes(page.Json, "application/json; charset=utf-8");
+        }
+
+        http.Response.Headers.ETag = page.ETag;
         return http.Request.GetTypedHeaders().IfNoneMatch.Any(tag => tag.Tag.Value is "*" || tag.Tag.Value == page.ETag)
             ? TypedResults.StatusCode(StatusCodes.Status304NotModified)
             : TypedResults.Bytes(page.Json, "application/json; charset=utf-8");
