@@ -13,7 +13,7 @@ builder.Services.AddDaprClient(dapr => dapr.UseGrpcChannelOptions(new GrpcChanne
 builder.AddMarketplaceDefaults(database: null);
 builder.Services.AddOptions<UploadOptions>().BindConfiguration("Uploads").ValidateDataAnnotations().ValidateOnStart();
 builder.Services.AddOptions<RenditionOptions>().BindConfiguration("Renditions").ValidateDataAnnotations().ValidateOnStart();
-builder.Services.AddNeighbour<CatalogClient>("catalog");
+builder.Services.AddNeighbour<ICatalogClient>("catalog");
 builder.Services.AddSingleton<MediaStore>();
 builder.Services.AddSingleton<MediaNews>();
 builder.Services.AddSingleton<UploadSlots>();

@@ -27,6 +27,9 @@ public sealed class LimitOptions
 
     [ValidateObjectMembers]
     public RateOptions Webhooks { get; set; } = new() { Permits = 6_000 };
+
+    [ValidateObjectMembers]
+    public RateOptions Pictures { get; set; } = new() { Permits = 6_000 };
 }
 
 [OptionsValidator]
@@ -39,6 +42,7 @@ public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> opti
     private readonly Limit signedIn = new(options.Value.SignedIn, time);
     private readonly Limit credentials = new(options.Value.Credentials, time);
     private readonly Limit webhooks = new(options.Value.Webhooks, time);
+    private readonly Limit pictures = new(options.Value.Pictures, time);
 
     public Task InvokeAsync(HttpContext http)
     {
@@ -49,6 +53,7 @@ public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> opti
         {
             Rate.Credentials => (credentials, ClientKey.Of(http.Connection.RemoteIpAddress)),
             Rate.Webhook => (webhooks, ClientKey.Of(http.Connection.RemoteIpAddress)),
+            Rate.Pictures => (pictures, ClientKey.Of(http.Connection.RemoteIpAddress)),
             _ when Guid.TryParse(http.User.FindFirstValue("sub"), out var subject) => (signedIn, ClientKey.Of(subject)),
             _ => (anonymous, ClientKey.Of(http.Connection.RemoteIpAddress)),
         };

@@ -74,8 +74,16 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
     /// <summary>What changes on the way: the list of headers, who the client is, and answers that are not meant for clients.</summary>
     private sealed class Crossing(Sidecar sidecar, PublicRoute route) : HttpTransformer
     {
-        private readonly string[] passed = route.Access == Access.Webhook ? PassedHeaders.WebhookIn : PassedHeaders.In;
-        private readonly bool passesToken = route.Access is not (Access.Webhook or Access.Shared);
+        private readonly string[] passed = route switch
+        {
+            { Access: Access.Webhook } => PassedHeaders.WebhookIn,
+            { IsFile: true } => PassedHeaders.FileIn,
+            _ => PassedHeaders.In,
+        };
+
+        private readonly string[] passedBack = route.IsFile ? PassedHeaders.FileOut : PassedHeaders.Out;
+        private readonly string[] ofContent = route.IsFile ? PassedHeaders.FileContentOut : PassedHeaders.ContentOut;
+        private readonly bool passesToken = route is { Access: not (Access.Webhook or Access.Shared), IsFile: false };
 
         public override ValueTask TransformRequestAsync(HttpContext http, HttpRequestMessage request, string prefix, CancellationToken ct)
         {
@@ -119,12 +127,12 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
 
             http.Response.StatusCode = (int)answer.StatusCode;
             var to = http.Response.Headers;
-            foreach (var name in PassedHeaders.Out)
+            foreach (var name in passedBack)
             {
                 if (answer.Headers.NonValidated.TryGetValues(name, out var value))
                     to[name] = Text(value);
             }
-            foreach (var name in PassedHeaders.ContentOut)
+            foreach (var name in ofContent)
             {
                 if (answer.Content.Headers.NonValidated.TryGetValues(name, out var value))
                     to[name] = Text(value);

@@ -16,6 +16,13 @@ internal static class PassedHeaders
 
     public static readonly string[] WebhookIn = [HeaderNames.UserAgent, "Stripe-Signature"];
 
+    // Part of a file, or none of it when it is known; what it may be kept for comes back with it.
+    public static readonly string[] FileIn = [HeaderNames.Accept, HeaderNames.IfMatch, HeaderNames.IfNoneMatch, HeaderNames.IfRange, HeaderNames.Range, HeaderNames.UserAgent];
+
+    public static readonly string[] FileOut = [HeaderNames.ETag, HeaderNames.CacheControl, HeaderNames.AcceptRanges, HeaderNames.RetryAfter];
+
+    public static readonly string[] FileContentOut = [HeaderNames.ContentType, HeaderNames.ContentLength, HeaderNames.ContentRange, HeaderNames.LastModified, HeaderNames.Allow];
+
     public static readonly string[] Out =
     [
         HeaderNames.ETag, HeaderNames.Location, HeaderNames.RetryAfter, HeaderNames.WWWAuthenticate, HeaderNames.Link, HeaderNames.Vary,

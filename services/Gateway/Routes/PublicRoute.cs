@@ -28,13 +28,17 @@ public enum Rate
     Credentials,
 
     Webhook,
+
+    /// <summary>Per address and generous: a page of the shop shows dozens of pictures, each asked for once in a browser's life.</summary>
+    Pictures,
 }
 
-/// <summary>One line of the list of what the outside may ask. Route values are ids or numbers: nothing free-form gets into a path behind the door.</summary>
+/// <summary>One line of the list of what the outside may ask. Route values are ids, numbers or names of ours: nothing free-form gets into a path behind the door.</summary>
 /// <param name="LargestBody">Where the ordinary limit is too tight.</param>
 /// <param name="Types">Media types of a body that is not JSON: <c>text/csv</c>, <c>image/*</c>.</param>
+/// <param name="IsFile">Passed on as a stream with what files need: parts of them (ranges) and how long they may be kept. Nobody's token goes along.</param>
 public sealed record PublicRoute(
-    string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null);
+    string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null, bool IsFile = false);
 
 /// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
 public static class PublicRoutes
@@ -42,7 +46,13 @@ public static class PublicRoutes
     // One request's part of a file; it crosses as a stream. Sidecars have a limit of their own (maxBodySize of the gateway in dapr.yaml).
     private const long LargestImport = 100L * 1024 * 1024;
 
+    // A picture of 15 MB, and the form around it.
+    private const long LargestPicture = (15 * 1024 * 1024) + (64 * 1024);
+
+    private const string Picture = "/api/v1/media/{imageId:regex(^[0-9a-f]{{64}}$)}/{file:regex(^(200|800|2000)\\.(webp|jpg)$)}";
+
     private static readonly string[] Csv = ["text/csv"];
+    private static readonly string[] Pictures = ["image/*", "application/octet-stream", "multipart/form-data"];
     private static readonly string[] AppsWithDatabase = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
 
     public static IReadOnlyList<PublicRoute> All { get; } =
@@ -80,6 +90,10 @@ public static class PublicRoutes
         new("catalog", "PATCH", "/api/v1/seller/imports/{importId:guid}", Access.Seller, LargestBody: LargestImport, Types: Csv),
         new("catalog", "GET", "/api/v1/seller/imports/{importId:guid}/errors", Access.Seller),
         new("catalog", "GET", "/api/v1/products/{productId:guid}/prices", Access.Shared),
+
+        new("media", "POST", "/api/v1/products/{productId:guid}/images", Access.Seller, LargestBody: LargestPicture, Types: Pictures),
+        new("media", "GET", Picture, Access.Open, Rate.Pictures, IsFile: true),
+        new("media", "HEAD", Picture, Access.Open, Rate.Pictures, IsFile: true),
 
         new("search", "GET", "/api/v1/search", Access.Shared),
         new("search", "GET", "/api/v1/suggestions", Access.Shared),

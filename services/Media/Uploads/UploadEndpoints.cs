@@ -34,7 +34,7 @@ public static partial class UploadEndpoints
         .WithTags("media");
 
     private static async Task<IResult> UploadAsync(
-        Guid productId, HttpRequest request, ClaimsPrincipal user, CatalogClient catalog, MediaStore store, MediaNews news, UploadSlots slots,
+        Guid productId, HttpRequest request, ClaimsPrincipal user, ICatalogClient catalog, MediaStore store, MediaNews news, UploadSlots slots,
         IOptions<UploadOptions> options, ILogger<UploadedFile> log, CancellationToken ct)
     {
         var seller = SellerId.Of(user);

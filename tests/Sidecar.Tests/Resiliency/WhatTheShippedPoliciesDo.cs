@@ -18,7 +18,7 @@ public sealed class WhatTheShippedPoliciesDo
     private static readonly string[] Asked = ["catalog", "cart", "ordering", "identity"];
     private static readonly string[] Components = ["pubsub", "email", "media", "carts", "cache", "documents", "payment-status", "order-feed", "actors", "secrets"];
 
-    public static TheoryData<string> Listeners => ["identity", "catalog", "search", "cart", "inventory", "ordering", "payments", "fulfilment", "notifications", "order-feed"];
+    public static TheoryData<string> Listeners => ["identity", "catalog", "search", "cart", "inventory", "ordering", "payments", "fulfilment", "notifications", "media", "order-feed"];
 
     [Theory, MemberData(nameof(Listeners))]
     public async Task A_message_is_tried_for_more_than_three_quarters_of_a_minute_before_it_is_a_dead_letter(string app)
@@ -47,7 +47,7 @@ public sealed class WhatTheShippedPoliciesDo
                 Assert.All(Components, component => Assert.Null((policies.ComponentInbound(component, "Statestore") ?? policies.ComponentOutbound(component, "Statestore"))?.Breaker));
                 Assert.All(Components, component => Assert.Null(policies.ComponentOutbound(component, "Statestore")?.Retry));
                 Assert.All(Listeners, app => Assert.Null(policies.App(app, "/")?.Breaker));
-                Assert.All(["payments", "inventory", "fulfilment", "notifications", "search"], app => Assert.Null(policies.App(app, "/")?.Retry));
+                Assert.All(["payments", "inventory", "fulfilment", "notifications", "media", "search"], app => Assert.Null(policies.App(app, "/")?.Retry));
             }
 
             Assert.All(Asked, app => Assert.Null(Of(set, "gateway").App(app, "/")));
