@@ -3,8 +3,10 @@ using Marketplace.Catalog.Categories;
 using Marketplace.Catalog.Clients;
 using Marketplace.Catalog.Indexing;
 using Marketplace.Catalog.Listings;
+using Marketplace.Catalog.Pictures;
 using Marketplace.Catalog.Prices;
 using Marketplace.Catalog.ProductPages;
+using Marketplace.Catalog.Ratings;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
@@ -18,6 +20,7 @@ builder.Services.AddSingleton<DocumentSweep>();
 builder.Services.AddHostedService(services => services.GetRequiredService<DocumentSweep>());
 builder.Services.AddSingleton<ListingStore>();
 builder.Services.AddSingleton<ListingReader>();
+builder.Services.AddSingleton<PictureStore>();
 builder.Services.AddSingleton<SellerNames>();
 builder.Services.AddProductPages();
 
@@ -26,6 +29,8 @@ if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
 app.MapListings();
 app.MapOwners();
+app.MapPictures();
+app.MapRatings();
 app.MapProductPages();
 app.MapCategories();
 app.MapPrices();

@@ -256,6 +256,8 @@ public static class ListingEndpoints
                     extensions: new Dictionary<string, object?> { ["productIds"] = taken.ProductIds });
             case Refusal.Incomplete incomplete:
                 return Problems.Validation([.. Missing(incomplete.Missing)]);
+            case Refusal.OtherPictures:
+                return Problems.Validation(("imageIds", "All pictures of the listing, each once."));
             case Refusal.UnknownVariants unknown:
                 return Problems.Validation([.. Fields(unknown.Skus, "variantId").Select(field => (field, "This listing has no such variant."))]);
             case Refusal.SkusTaken taken:

@@ -23,6 +23,9 @@ public abstract record Refusal
     public sealed record Incomplete(IReadOnlyList<string> Missing) : Refusal;
 
     public sealed record IdsTaken(IReadOnlyList<Guid> ProductIds) : Refusal;
+
+    /// <summary>An order of pictures that are not all of the listing's and no others.</summary>
+    public sealed record OtherPictures : Refusal;
 }
 
 public enum Change
@@ -506,7 +509,7 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
             [.. variants.Select(variant => new ListingVariant(
                 variant.Id, variant.Sku, [.. optionNames.Zip(variant.Values, (name, value) => new ListingAttribute(name, value))], new Money(variant.Minor, currency)))],
             images,
-            row.GetInt64(19) > 0 ? new ListingRating(row.GetDouble(17), row.GetInt32(18), row.GetInt64(19)) : null)
+            row.GetInt32(18) > 0 ? new ListingRating(row.GetDouble(17), row.GetInt32(18), row.GetInt64(19)) : null)
         {
             DocumentId = row.IsDBNull(16) ? null : row.GetGuid(16),
         };
