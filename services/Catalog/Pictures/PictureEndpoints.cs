@@ -20,7 +20,7 @@ public static class PictureEndpoints
     {
         var images = routes.MapGroup("/api/v1/products/{productId:guid}/images").RequireAuthorization(Policies.Seller).WithTags("products");
         images.MapPut("/", ArrangeAsync);
-        images.MapDelete("/{imageId}", RemoveAsync);
+        images.MapDelete("/{imageId:regex(^[0-9a-f]{{64}}$)}", RemoveAsync);
 
         routes.MapEvent(ImageUploaded.Topic, OnImageUploadedAsync);
         routes.MapEvent(ImageProcessed.Topic, OnImageProcessedAsync);
