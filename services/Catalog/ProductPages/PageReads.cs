@@ -10,7 +10,7 @@ namespace Marketplace.Catalog.ProductPages;
 /// <param name="Page">Null when there is no such listing.</param>
 /// <param name="WithoutCache">The state store was away.</param>
 /// <param name="WithoutDocuments">The attributes could not be read: the page lacks them and has no tag.</param>
-public readonly record struct PageRead(ProductPage? Page, bool WithoutCache, bool WithoutDocuments = false);
+public readonly record struct PageRead(RenderedPage? Page, bool WithoutCache, bool WithoutDocuments = false);
 
 /// <summary>
 /// Product pages from the shelf, else from the database, once for all who ask for the same one at the same time. Only what a seller wrote is
@@ -72,7 +72,7 @@ public sealed class PageReads(ListingReader listings, IPageShelf shelf, IOptions
     }
 
     /// <summary>Null when the database is away and there is something better than nothing.</summary>
-    private async Task<(ProductPage? Page, bool MayBeKept)?> ReadAsync(Guid productId, ProductPage? doubtful, CancellationToken ct)
+    private async Task<(RenderedPage? Page, bool MayBeKept)?> ReadAsync(Guid productId, RenderedPage? doubtful, CancellationToken ct)
     {
         try
         {
@@ -84,7 +84,7 @@ public sealed class PageReads(ListingReader listings, IPageShelf shelf, IOptions
             var tag = shown.Complete ? listing.ETag : "";
 
             // Asked by a variant's id it is the listing's page, which is withdrawn by the listing's id only.
-            return (new ProductPage(tag, JsonSerializer.SerializeToUtf8Bytes(listing, json.Value.SerializerOptions)), shown.Complete && listing.ProductId == productId);
+            return (new RenderedPage(tag, JsonSerializer.SerializeToUtf8Bytes(listing, json.Value.SerializerOptions)), shown.Complete && listing.ProductId == productId);
         }
         catch (NpgsqlException) when (doubtful is not null)
         {

@@ -7,7 +7,7 @@ using Grpc.Core;
 namespace Marketplace.Catalog.ProductPages;
 
 /// <summary>A listing as every shopper gets it: rendered once, with the ETag it goes by.</summary>
-public sealed record ProductPage(string ETag, ReadOnlyMemory<byte> Json);
+public sealed record RenderedPage(string ETag, ReadOnlyMemory<byte> Json);
 
 public enum Shelf
 {
@@ -26,7 +26,7 @@ public enum Shelf
     Away,
 }
 
-public readonly record struct Found(Shelf Shelf, ProductPage? Page = null);
+public readonly record struct Found(Shelf Shelf, RenderedPage? Page = null);
 
 /// <summary>Where replicas leave rendered pages for each other. Nothing on it is needed.</summary>
 public interface IPageShelf
@@ -34,7 +34,7 @@ public interface IPageShelf
     Task<Found> TakeAsync(Guid productId, CancellationToken ct);
 
     /// <summary>Leaves a page where none is. Refused, which is no fault, when another is there or the place is closed.</summary>
-    Task PutAsync(Guid productId, ProductPage page, CancellationToken ct);
+    Task PutAsync(Guid productId, RenderedPage page, CancellationToken ct);
 
     /// <summary>Takes the page away and closes its place. Throws <see cref="TimeoutException"/> while the store does not answer: it has to be done again.</summary>
     Task WithdrawAsync(Guid productId, CancellationToken ct);
@@ -80,7 +80,7 @@ public sealed partial class StateStoreShelf(DaprClient dapr, TimeProvider time, 
         return new(putAt > Volatile.Read(ref failedAt) ? Shelf.Held : Shelf.Doubtful, page);
     }
 
-    public async Task PutAsync(Guid productId, ProductPage page, CancellationToken ct)
+    public async Task PutAsync(Guid productId, RenderedPage page, CancellationToken ct)
     {
         if (MayAsk())
             await TryAsync(patient => dapr.SaveByteStateAsync(Store, Key(productId), Write(page), First, Keeping(Kept), patient), static () => { }, ct);
@@ -109,7 +109,7 @@ public sealed partial class StateStoreShelf(DaprClient dapr, TimeProvider time, 
     private static Dictionary<string, string> Keeping(TimeSpan time) => new() { ["ttlInSeconds"] = $"{(int)time.TotalSeconds}" };
 
     // "<unix ms> <ETag>\n<JSON>": read without taking the JSON apart.
-    private ReadOnlyMemory<byte> Write(ProductPage page)
+    private ReadOnlyMemory<byte> Write(RenderedPage page)
     {
         var head = Encoding.UTF8.GetBytes($"{time.GetUtcNow().ToUnixTimeMilliseconds()} {page.ETag}\n");
         var bytes = new byte[head.Length + page.Json.Length];
@@ -118,7 +118,7 @@ public sealed partial class StateStoreShelf(DaprClient dapr, TimeProvider time, 
         return bytes;
     }
 
-    private static bool TryRead(ReadOnlyMemory<byte> kept, out ProductPage? page, out long putAt)
+    private static bool TryRead(ReadOnlyMemory<byte> kept, out RenderedPage? page, out long putAt)
     {
         page = null;
         var end = kept.Span.IndexOf((byte)'\n');
@@ -128,7 +128,7 @@ public sealed partial class StateStoreShelf(DaprClient dapr, TimeProvider time, 
             return false;
         }
 
-        page = new ProductPage(Encoding.UTF8.GetString(kept.Span[(digits + 1)..end]), kept[(end + 1)..]);
+        page = new RenderedPage(Encoding.UTF8.GetString(kept.Span[(digits + 1)..end]), kept[(end + 1)..]);
         return true;
     }
 
