@@ -138,7 +138,7 @@ public abstract class WhenTheIndexIsRebuilt(string engine) : IAsyncLifetime
         Assert.Equal(HttpStatusCode.Accepted, await StartAsync());
         Assert.Equal(HttpStatusCode.Conflict, await StartAsync());
         go.SetResult();
-        await Eventually.Async(async () => (await StatusAsync()).GetProperty("state").GetString() == "failed", "the rebuild gives up");
+        await Eventually.Async(async () => (await StatusAsync()).GetProperty("state").GetString() == "failed", "the rebuild gives up", TimeSpan.FromSeconds(60));
 
         Assert.Equal(["Brass lamp"], await search.TitlesAsync("q=lamp"));
         Assert.Equal(HttpStatusCode.Accepted, await StartAsync());

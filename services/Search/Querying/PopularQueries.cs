@@ -17,6 +17,7 @@ public sealed class PopularQueries(IOptions<QueryOptions> options, TimeProvider 
     private static readonly TimeSpan HalfLife = TimeSpan.FromDays(7);
     private static readonly DateTimeOffset Epoch = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private readonly ConcurrentDictionary<string, Asked> asked = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, IReadOnlyList<string>> wordsOf = new(StringComparer.Ordinal);
     private volatile (string Query, IReadOnlyList<string> Words)[] popular = [];
     private long popularAt;
 
@@ -55,14 +56,21 @@ public sealed class PopularQueries(IOptions<QueryOptions> options, TimeProvider 
 
     private double Now() => Math.Pow(2, (time.GetUtcNow() - Epoch) / HalfLife);
 
-    /// <summary>Sorted once a second at most, not for every letter somebody types.</summary>
+    /// <summary>Sorted once a second at most, and by nobody who waits for it: not for every letter somebody types.</summary>
     private (string Query, IReadOnlyList<string> Words)[] Popular()
     {
         var second = time.GetUtcNow().ToUnixTimeSeconds();
         if (Interlocked.Exchange(ref popularAt, second) != second)
-            popular = [.. asked.Values.Where(known => known.Times >= options.Value.PopularAfter).OrderByDescending(known => known.Weight).Take(MostSuggested)
-                .Select(known => (known.Query, ProductText.BeginningsOf(known.Query, MostWords)))];
+            ThreadPool.UnsafeQueueUserWorkItem(_ => Sort(), null);
         return popular;
+    }
+
+    private void Sort()
+    {
+        if (wordsOf.Count > MostRemembered)
+            wordsOf.Clear();
+        popular = [.. asked.Values.Where(known => known.Times >= options.Value.PopularAfter).OrderByDescending(known => known.Weight).Take(MostSuggested)
+            .Select(known => (known.Query, wordsOf.GetOrAdd(known.Query, query => ProductText.BeginningsOf(query, MostWords))))];
     }
 }
 

@@ -40,7 +40,11 @@ public sealed class LuceneEngine : ISearchEngine
     }
 
     public ValueTask<IReadOnlyList<Completion>> CompleteAsync(string typed, int most, CancellationToken ct) =>
-        ValueTask.FromResult(index.Read(searcher => new TitleCompletion(index, searcher).Complete(typed, most)));
+        ValueTask.FromResult(index.Read(searcher =>
+        {
+            using var words = new IndexWords(searcher.IndexReader, index.Segments, index.TextGeneration);
+            return new TitleCompletion(index, searcher, words).Complete(typed, most);
+        }));
 
     public ValueTask<bool> NeedsFillingAsync(CancellationToken ct) => ValueTask.FromResult(!index.Filled);
 
@@ -51,7 +55,8 @@ public sealed class LuceneEngine : ISearchEngine
     private Found Find(IndexSearcher searcher, long texts, Ask ask, CancellationToken ct)
     {
         index.Segments.Warm(searcher.IndexReader);              // all values have their numbers before counting begins
-        var words = new WordsQuery(new IndexWords(searcher.IndexReader, index.Segments, texts), near, ask);
+        using var indexed = new IndexWords(searcher.IndexReader, index.Segments, texts);
+        var words = new WordsQuery(indexed, near, ask);
         var filters = new ProductFilters(ask, index.Values);
         if (filters.NothingFits && ask.Counted.Count == 0)
             return new Found([], 0, null, [], words.Corrections, words.Unknown);

@@ -87,10 +87,17 @@ internal sealed class SegmentCache(Products products, FacetValues values, Vocabu
 {
     private readonly ConditionalWeakTable<object, SegmentColumns> columns = [];
     private readonly ConditionalWeakTable<object, SegmentWords> words = [];
+    private readonly ConditionalWeakTable<IndexReader, CollectionStatistics?[]> statistics = [];
 
     public SegmentColumns Of(AtomicReader segment) => columns.GetValue(segment.CoreCacheKey, _ => SegmentColumns.Of(segment, products, values));
 
     public SegmentWords WordsOf(AtomicReader segment) => words.GetValue(segment.CoreCacheKey, _ => SegmentWords.Of(segment, vocabulary));
+
+    public CollectionStatistics StatisticsOf(IndexSearcher searcher, int field)
+    {
+        var known = statistics.GetValue(searcher.IndexReader, _ => new CollectionStatistics?[SegmentWords.Fields.Length]);
+        return known[field] ??= searcher.CollectionStatistics(SegmentWords.Fields[field]);
+    }
 
     public void Warm(IndexReader reader)
     {
@@ -102,13 +109,13 @@ internal sealed class SegmentCache(Products products, FacetValues values, Vocabu
     }
 }
 
-/// <summary>The words of all segments of one search.</summary>
+/// <summary>The words of all segments of one search, to be disposed of at its end.</summary>
 /// <param name="texts">No newer than the reader: what is remembered of these words counts until the texts change after that.</param>
-internal sealed class IndexWords(IndexReader reader, SegmentCache segments, long texts)
+internal sealed class IndexWords(IndexReader reader, SegmentCache segments, long texts) : IDisposable
 {
     public long Texts => texts;
 
-    private readonly IList<AtomicReaderContext> leaves = reader.Leaves;
+    private readonly List<(SegmentWords Segment, SegmentWords.Reader Reader)> lent = [];
     private readonly SegmentWords[] words = [.. reader.Leaves.Select(leaf => segments.WordsOf(leaf.AtomicReader))];
 
     public int ProductsWith(string field, string word)
@@ -120,19 +127,21 @@ internal sealed class IndexWords(IndexReader reader, SegmentCache segments, long
     }
 
     /// <summary>Null when nothing has the word in this field. It counts as rare as is said.</summary>
-    public TermQuery? QueryOf(string field, string word, float boost, int rarity)
-    {
-        var which = SegmentWords.IndexOf(field);
-        TermContext? context = null;
-        for (var i = 0; i < words.Length; i++)
-        {
-            if (words[i].StateOf(leaves[i].AtomicReader, which, word) is not { } state)
-                continue;
-            var first = context is null;
-            context ??= new TermContext(reader.Context);
-            context.Register(state, leaves[i].Ord, first ? rarity : 0, first ? rarity : 0);
-        }
+    public WordQuery? QueryOf(string field, string word, float boost, int rarity) =>
+        ProductsWith(field, word) > 0 ? new WordQuery(this, field, word, rarity) { Boost = boost } : null;
 
-        return context is null ? null : new TermQuery(new Term(field, word), context) { Boost = boost };
+    public CollectionStatistics StatisticsOf(IndexSearcher searcher, int field) => segments.StatisticsOf(searcher, field);
+
+    /// <summary>Documents of a segment that have the word; null without any.</summary>
+    public DocsEnum? With(AtomicReaderContext leaf, int field, string word, IBits live)
+    {
+        if (words[leaf.Ord].ProductsWith(field, word) == 0)
+            return null;
+
+        var reader = words[leaf.Ord].Take(leaf.AtomicReader, field);
+        lent.Add((words[leaf.Ord], reader));
+        return reader.With(word, live, DocsFlags.FREQS);
     }
+
+    public void Dispose() => lent.ForEach(one => one.Segment.GiveBack(one.Reader));
 }

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using Lucene.Net.Index;
+using Lucene.Net.Search;
 using Lucene.Net.Util;
 
 namespace Marketplace.Search.Engine.Lucene;
@@ -13,6 +15,7 @@ internal sealed class SegmentWords
         [ProductDocument.Title, ProductDocument.Brand, ProductDocument.Shelf, ProductDocument.Description, ProductDocument.Spelling, ProductDocument.Beginnings];
 
     private readonly Dictionary<string, Entry>[] words;
+    private readonly ConcurrentBag<Reader>[] free = [.. Fields.Select(_ => new ConcurrentBag<Reader>())];
 
     private SegmentWords(Dictionary<string, Entry>[] words) => this.words = words;
 
@@ -45,16 +48,34 @@ internal sealed class SegmentWords
 
     public int ProductsWith(int field, string word) => words[field].TryGetValue(word, out var entry) ? entry.Products : 0;
 
+    /// <summary>What reads which documents have a word of a field. To be given back: Lucene allocates tens of kilobytes for each.</summary>
     /// <param name="segment">The same segment as it is opened now.</param>
-    /// <returns>Null when it does not have the word.</returns>
-    public TermState? StateOf(AtomicReader segment, int field, string word)
-    {
-        if (!words[field].TryGetValue(word, out var entry))
-            return null;
-        if (entry.State is { } known)
-            return known;
+    public Reader Take(AtomicReader segment, int field) =>
+        free[field].TryTake(out var one) ? one : new Reader(segment, field, words[field]);
 
-        var terms = segment.GetTerms(Fields[field]).GetEnumerator();
-        return terms.SeekExact(new BytesRef(word)) ? entry.State = terms.GetTermState() : null;
+    public void GiveBack(Reader reader) => free[reader.Field].Add(reader);
+
+    internal sealed class Reader(AtomicReader segment, int number, Dictionary<string, Entry> words)
+    {
+        private readonly TermsEnum? terms = segment.GetTerms(Fields[number])?.GetEnumerator();
+        private DocsEnum? documents;
+
+        public int Field => number;
+
+        /// <summary>Null when none has it. Good until the next is asked for.</summary>
+        public DocsEnum? With(string word, IBits live, DocsFlags flags)
+        {
+            if (terms is null || !words.TryGetValue(word, out var entry))
+                return null;
+
+            var text = new BytesRef(word);
+            if (entry.State is { } known)
+                terms.SeekExact(text, known);
+            else if (terms.SeekExact(text))
+                entry.State = terms.GetTermState();
+            else
+                return null;
+            return documents = terms.Docs(live, documents, flags);
+        }
     }
 }

@@ -12,6 +12,8 @@ internal sealed class Vocabulary
     private readonly Lock growing = new();
     private readonly HashSet<string> known = new(StringComparer.Ordinal);
     private volatile Words all = new([], [], 0);
+    private volatile string[] sorted = [];
+    private volatile string letters = "";
 
     private sealed record Words(string[] Word, uint[] Letters, int Count);
 
@@ -20,6 +22,7 @@ internal sealed class Vocabulary
         lock (growing)
         {
             var (word, letters, count) = all;
+            var before = count;
             foreach (var one in words)
             {
                 if (!known.Add(one))
@@ -35,6 +38,43 @@ internal sealed class Vocabulary
             }
 
             all = new Words(word, letters, count);
+            if (count > before)
+                Sort(word[before..count]);
+        }
+    }
+
+    /// <summary>Words that begin so, at most so many.</summary>
+    public ReadOnlySpan<string> Beginning(string typed, int most)
+    {
+        var words = sorted;
+        var from = FirstAtLeast(words, typed);
+        var to = from;
+        while (to < words.Length && to - from < most && words[to].StartsWith(typed, StringComparison.Ordinal))
+            to++;
+        return words.AsSpan(from..to);
+    }
+
+    /// <summary>
+    /// What somebody may have meant who typed this: with one letter more, less, another one or two swapped. Put together, not looked
+    /// for: a few hundred look-ups whatever the number of words.
+    /// </summary>
+    public IEnumerable<string> Meant(string typed)
+    {
+        for (var at = 0; at < typed.Length; at++)
+        {
+            yield return typed.Remove(at, 1);
+            if (at > 0 && typed[at] != typed[at - 1])
+                yield return string.Concat(typed.AsSpan(0, at - 1), [typed[at], typed[at - 1]], typed.AsSpan(at + 1));
+        }
+
+        foreach (var letter in letters)
+        {
+            for (var at = 0; at < typed.Length; at++)
+            {
+                yield return string.Concat(typed.AsSpan(0, at), [letter], typed.AsSpan(at));
+                if (typed[at] != letter)
+                    yield return string.Concat(typed.AsSpan(0, at), [letter], typed.AsSpan(at + 1));
+            }
         }
     }
 
@@ -55,35 +95,41 @@ internal sealed class Vocabulary
         return near;
     }
 
-    /// <param name="edits">None or one.</param>
-    /// <returns>Words that begin as typed, give or take so many letters.</returns>
-    public List<string> Beginning(string typed, int edits)
-    {
-        var found = new List<string>();
-        var (words, letters, count) = all;
-        var wanted = LettersOf(typed);
-        for (var i = 0; i < count; i++)
-        {
-            if (BitOperations.PopCount(wanted & ~letters[i]) <= edits
-                && (edits == 0 ? words[i].StartsWith(typed, StringComparison.Ordinal) : MayBegin(words[i], typed) && Beginnings.Distance(words[i], typed, wholeWord: false) <= edits))
-                found.Add(words[i]);
-        }
-
-        return found;
-    }
-
     public void Clear()
     {
         lock (growing)
         {
             known.Clear();
             all = new Words([], [], 0);
+            sorted = [];
+            letters = "";
         }
     }
 
-    /// <summary>One edit leaves one of the first two letters where it was, or its neighbour in its place.</summary>
-    private static bool MayBegin(string word, string typed) =>
-        word.Length < 2 || typed.Length < 2 || word[0] == typed[0] || word[0] == typed[1] || word[1] == typed[0] || word[1] == typed[1];
+    private void Sort(string[] fresh)
+    {
+        Array.Sort(fresh, StringComparer.Ordinal);
+        var (old, merged) = (sorted, new string[sorted.Length + fresh.Length]);
+        for (int at = 0, left = 0, right = 0; at < merged.Length; at++)
+            merged[at] = right == fresh.Length || left < old.Length && string.CompareOrdinal(old[left], fresh[right]) < 0 ? old[left++] : fresh[right++];
+        sorted = merged;
+        letters = string.Concat(fresh.SelectMany(word => word).Where(char.IsLetter).Concat(letters).Distinct());
+    }
+
+    private static int FirstAtLeast(string[] words, string typed)
+    {
+        var (from, to) = (0, words.Length);
+        while (from < to)
+        {
+            var middle = (from + to) / 2;
+            if (string.CompareOrdinal(words[middle], typed) < 0)
+                from = middle + 1;
+            else
+                to = middle;
+        }
+
+        return from;
+    }
 
     private static uint LettersOf(string word)
     {
