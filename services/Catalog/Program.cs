@@ -1,12 +1,15 @@
 using Marketplace.Catalog.Attributes;
 using Marketplace.Catalog.Categories;
 using Marketplace.Catalog.Clients;
+using Marketplace.Catalog.Exports;
+using Marketplace.Catalog.Imports;
 using Marketplace.Catalog.Indexing;
 using Marketplace.Catalog.Listings;
 using Marketplace.Catalog.Pictures;
 using Marketplace.Catalog.Prices;
 using Marketplace.Catalog.ProductPages;
 using Marketplace.Catalog.Ratings;
+using Marketplace.Catalog.Sellers;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
@@ -23,6 +26,9 @@ builder.Services.AddSingleton<ListingReader>();
 builder.Services.AddSingleton<PictureStore>();
 builder.Services.AddSingleton<SellerNames>();
 builder.Services.AddProductPages();
+builder.Services.AddImports();
+builder.Services.AddSingleton<CatalogueExport>();
+builder.Services.AddSellers();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
@@ -34,5 +40,10 @@ app.MapRatings();
 app.MapProductPages();
 app.MapCategories();
 app.MapPrices();
+app.MapPriceHistory();
+app.MapImports();
+app.MapExports();
+app.MapShops();
+app.MapSellerEvents();
 app.MapIndexPages();
 app.Run();

@@ -211,7 +211,7 @@ public static class ListingEndpoints
         }
     }
 
-    private static bool TryReadCursor(string? cursor, out (DateTimeOffset, Guid)? after)
+    internal static bool TryReadCursor(string? cursor, out (DateTimeOffset, Guid)? after)
     {
         after = null;
         if (string.IsNullOrEmpty(cursor))

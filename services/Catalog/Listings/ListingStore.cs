@@ -335,7 +335,7 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
         return withAttributes.Zip(ids).ToDictionary(pair => pair.First.ProductId, pair => pair.Second);
     }
 
-    private static async Task<HashSet<Guid>> InsertAsync(
+    internal static async Task<HashSet<Guid>> InsertAsync(
         NpgsqlTransaction tx, SellerId seller, string sellerName, List<(Guid ProductId, ListingText Text)> wanted, Dictionary<Guid, Guid> written, DateTimeOffset now, CancellationToken ct)
     {
         // Ordered, so that two requests with the same ids wait for each other instead of dead-locking. A variant's id is no listing's.
@@ -435,7 +435,7 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
         await update.ExecuteNonQueryAsync(ct);
     }
 
-    private async Task<Dictionary<Guid, (Listing Listing, bool Deleted)>> LoadAsync(NpgsqlTransaction tx, Guid[] productIds, CancellationToken ct)
+    internal async Task<Dictionary<Guid, (Listing Listing, bool Deleted)>> LoadAsync(NpgsqlTransaction tx, Guid[] productIds, CancellationToken ct)
     {
         var tree = await categories.TreeAsync(ct);
         await using var select = new NpgsqlCommand($"SELECT {Columns} FROM listings WHERE product_id = ANY($1)", tx.Connection, tx) { Parameters = { new() { Value = productIds } } };

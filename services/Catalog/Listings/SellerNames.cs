@@ -19,7 +19,7 @@ public sealed partial class SellerNames(NpgsqlDataSource database, IServiceScope
         if (await AskAsync(seller, ct) is not { } told)
             return Buyer.Name(user) is { Length: > 0 } own ? own : "Seller";    // listing must not depend on identity being up; the next one asks again
 
-        await using var keep = database.CreateCommand("INSERT INTO sellers (seller_id, name) VALUES ($1, $2) ON CONFLICT (seller_id) DO UPDATE SET name = excluded.name");
+        await using var keep = database.CreateCommand("INSERT INTO sellers (seller_id, name) VALUES ($1, $2) ON CONFLICT (seller_id) DO UPDATE SET name = excluded.name WHERE sellers.version = 0");
         keep.Parameters.Add(new() { Value = seller.Value });
         keep.Parameters.Add(new() { Value = told });
         await keep.ExecuteNonQueryAsync(ct);

@@ -95,6 +95,7 @@ public static class PublicRoutes
         new("catalog", "PATCH", "/api/v1/seller/imports/{importId:guid}", Access.Seller, LargestBody: LargestImport, Types: Csv),
         new("catalog", "GET", "/api/v1/seller/imports/{importId:guid}/errors", Access.Seller),
         new("catalog", "GET", "/api/v1/products/{productId:guid}/prices", Access.Shared),
+        new("catalog", "GET", "/api/v1/sellers/{sellerId:guid}/listings", Access.Shared),
 
         new("media", "POST", "/api/v1/products/{productId:guid}/images", Access.Seller, LargestBody: LargestPicture, Types: Pictures),
         new("media", "GET", Picture, Access.Open, Rate.Pictures, IsFile: true),
