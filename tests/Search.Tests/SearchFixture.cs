@@ -1,6 +1,7 @@
 using System.Net.Http.Json;
 using System.Text.Json;
 using Marketplace.Contracts;
+using Marketplace.Search.Tests.Elasticsearch;
 using Marketplace.TestKit;
 using Microsoft.Extensions.DependencyInjection;
 using Xunit;
@@ -30,16 +31,26 @@ public sealed record FoundPage(
 public sealed class SearchFixture(string engine) : IAsyncLifetime
 {
     public const string Lucene = "lucene";
+    public const string Elasticsearch = "elasticsearch";
+
+    private AnElasticsearch? elasticsearch;
 
     public string Folder { get; } = Directory.CreateTempSubdirectory("search-tests-").FullName;
 
     public ServiceUnderTest<Program> Search { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => Search = await StartAsync();
+    public async ValueTask InitializeAsync()
+    {
+        if (engine == Elasticsearch)
+            elasticsearch = await AnElasticsearch.OfOnesOwnAsync();
+        Search = await StartAsync();
+    }
 
     public async ValueTask DisposeAsync()
     {
         await Search.DisposeAsync();
+        if (elasticsearch is not null)
+            await elasticsearch.DisposeAsync();
         await Eventually.Async(
             () =>
             {
@@ -61,6 +72,8 @@ public sealed class SearchFixture(string engine) : IAsyncLifetime
     public Task<ServiceUnderTest<Program>> StartAsync(Action<IServiceCollection>? replace, params (string Key, string Value)[] settings)
     {
         var all = new Dictionary<string, string?> { ["Search:Engine"] = engine, ["Search:IndexFolder"] = Folder, ["Search:RebuildWhenEmpty"] = "false", ["Search:HotPrefixAfter"] = "1000000", ["Search:LockPatience"] = "00:00:00.300" };
+        foreach (var (key, value) in elasticsearch?.Settings ?? [])
+            all[key] = value;
         foreach (var (key, value) in settings)
             all[key] = value;
         return ServiceUnderTest<Program>.StartAsync(calls: ["catalog", "inventory"], settings: all, replace: replace);

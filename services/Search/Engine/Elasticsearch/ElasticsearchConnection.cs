@@ -17,7 +17,7 @@ internal sealed class ElasticsearchConnection : IDisposable
     public ElasticsearchConnection(Uri address, AuthorizationHeader? credentials, ElasticsearchOptions options)
     {
         var plain = new UriBuilder(address) { UserName = "", Password = "" }.Uri;
-        settings = new ElasticsearchClientSettings(plain).RequestTimeout(options.SearchTimeout).DisablePing().MaximumRetries(0);
+        settings = new ElasticsearchClientSettings(plain).RequestTimeout(options.SearchTimeout).DisablePing().MaximumRetries(0).EnableHttpCompression(false);
         if (credentials is not null)
             settings.Authentication(credentials);
         if (!string.IsNullOrEmpty(options.CertificateFingerprint))

@@ -21,6 +21,7 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
     private readonly SecretStore secrets;
     private readonly TimeProvider time;
     private readonly ILogger log;
+    private readonly string me = Guid.NewGuid().ToString("N");
     private readonly CancellationTokenSource stopping = new();
     private readonly TaskCompletionSource<Parts> opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Meter meter = new(IndexFeed.MeterName);
@@ -92,7 +93,7 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
     public async Task<IIndexRebuild> BeginRebuildAsync(CancellationToken ct)
     {
         var parts = await opened.Task.WaitAsync(ct);
-        return await ElasticsearchRebuild.BeginAsync(parts.Connection, parts.Writer, time, log, ct);
+        return await ElasticsearchRebuild.BeginAsync(parts.Connection, parts.Writer, time, log, me, ct);
     }
 
     public async ValueTask DisposeAsync()

@@ -30,34 +30,35 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     private readonly ILogger log;
     private readonly string from;
     private readonly string to;
-    private readonly string me = Guid.NewGuid().ToString("N");
+    private readonly string me;
     private readonly Dictionary<Guid, long> before = [];        // what was listed at the beginning, and its revision
     private readonly HashSet<Guid> settled = [];                // shown by the catalogue, or changed by an event since
     private readonly List<Guid> ahead = [];                     // of which the serving index knows a newer revision than the catalogue showed
     private DateTimeOffset began;
     private DateTimeOffset heard;
 
-    private ElasticsearchRebuild(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, string from, string to)
+    private ElasticsearchRebuild(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, string me, string from, string to)
     {
-        (this.elasticsearch, this.writer, this.time, this.log, this.from, this.to) = (elasticsearch, writer, time, log, from, to);
+        (this.elasticsearch, this.writer, this.time, this.log, this.me, this.from, this.to) = (elasticsearch, writer, time, log, me, from, to);
         began = heard = time.GetUtcNow();
     }
 
     private ElasticsearchOptions Options => elasticsearch.Options;
 
-    public static async Task<IIndexRebuild> BeginAsync(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, CancellationToken ct)
+    /// <param name="me">This process, which does one rebuild at a time: what is left of an earlier one of its own is nobody's any more.</param>
+    public static async Task<IIndexRebuild> BeginAsync(ElasticsearchConnection elasticsearch, ProductWriter writer, TimeProvider time, ILogger log, string me, CancellationToken ct)
     {
         var indices = await elasticsearch.IndicesAsync(ct);
         var serving = indices.Single(index => index.Serving);
         foreach (var left in indices.Where(index => !index.Serving))
         {
-            if (Alive(left, elasticsearch.Options, time))
+            if (left.RebuiltBy != me && Alive(left, elasticsearch.Options, time))
                 throw new RebuildElsewhereException(left.RebuiltAt + elasticsearch.Options.RebuildLease);
             elasticsearch.Checked(await elasticsearch.Client.Indices.DeleteAsync(new DeleteIndexRequest(left.Name) { IgnoreUnavailable = true }, ct));
         }
 
         var next = ProductIndex.NameOf(elasticsearch.Options.Index, indices.Max(index => index.Number) + 1);
-        var rebuild = new ElasticsearchRebuild(elasticsearch, writer, time, log, serving.Name, next);
+        var rebuild = new ElasticsearchRebuild(elasticsearch, writer, time, log, me, serving.Name, next);
         elasticsearch.Checked(await elasticsearch.Client.Indices.CreateAsync(ProductIndex.Create(next, elasticsearch.Options, rebuild.Meta(filled: false), serving: false), ct));
         rebuild.LogBegan(next, serving.Name);
         await rebuild.CarrySignalsAsync(ct);
