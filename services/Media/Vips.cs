@@ -18,5 +18,8 @@ internal static class Vips
         // that remembered operations would only hold the pictures of the past.
         NetVips.NetVips.Concurrency = 1;
         Cache.Max = 0;
+
+        // What it has to say of a damaged file, a line for each row, is none of our log's business: the file is refused.
+        Log.SetLogHandler("VIPS", Enums.LogLevelFlags.Warning, static (_, _, _) => { });
     }
 }

@@ -1,3 +1,4 @@
+using Marketplace.Media.Uploads;
 using NetVips;
 
 namespace Marketplace.Media.Renditions;
@@ -10,9 +11,9 @@ public sealed record MadePicture(int Box, string Format, int Width, int Height, 
 public sealed record Making(int Width, int Height, IReadOnlyList<MadePicture> Pictures, string? Refusal = null);
 
 /// <summary>
-/// All sizes of a picture. It is unpacked once, row by row and already reduced where the format can do that, to the largest box; the smaller
-/// boxes are made of that. So the memory it takes depends on the boxes, not on the original (interlaced and WebP originals excepted, which
-/// exist only whole).
+/// All sizes of a picture: the largest box is made of the original, the smaller boxes of that. An original too large to be held unpacked is
+/// read row by row, so that the memory it takes is bounded by the boxes (interlaced and WebP originals excepted, which exist only whole and
+/// have the limits of uploads).
 /// </summary>
 public static class PictureMaker
 {
@@ -23,6 +24,11 @@ public static class PictureMaker
     private const int WebpQuality = 80;
     private const int WebpEffort = 4;
     private const int JpegQuality = 82;
+
+    // Bytes unpacked: a photograph of sixteen million pixels.
+    private const long HeldWhole = 48L * 1024 * 1024;
+
+    private static readonly Making Unreadable = new(0, 0, [], "The file is cut off or damaged and cannot be read as a picture.");
     private static readonly double[] White = [255, 255, 255];
 
     /// <summary>Takes one processor for some tenths of a second.</summary>
@@ -30,8 +36,9 @@ public static class PictureMaker
     {
         try
         {
-            var (width, height) = SizeOf(original);
-            using var largest = Unpack(original);
+            if (PictureHeader.Read(original) is not { } header)
+                return Unreadable;
+            using var largest = Unpack(original, header.Unpacked);
             var pictures = new List<MadePicture>();
             foreach (var box in RenditionOptions.Boxes)
             {
@@ -48,28 +55,39 @@ public static class PictureMaker
                 pictures.Add(new(box, Jpeg, fitted.Width, fitted.Height, opaque.JpegsaveBuffer(q: JpegQuality, optimizeCoding: true, interlace: true, keep: Enums.ForeignKeep.None)));
             }
 
-            return new(width, height, pictures);
+            return new(header.Width, header.Height, pictures);
         }
         catch (VipsException e) when (!IsOurs(e))
         {
-            return new(0, 0, [], "The file is cut off or damaged and cannot be read as a picture.");
+            return Unreadable;
         }
     }
 
-    private static (int Width, int Height) SizeOf(byte[] original)
-    {
-        using var header = Image.NewFromBuffer(original, access: Enums.Access.Sequential);
-        return header.Contains("orientation") && header.Get("orientation") is int and >= 5 and <= 8 ? (header.Height, header.Width) : (header.Width, header.Height);
-    }
-
     /// <summary>In sRGB, eight bits a channel, the right way up, no larger than the largest box.</summary>
-    private static Image Unpack(byte[] original)
+    private static Image Unpack(byte[] original, long unpacked)
     {
         var box = RenditionOptions.Boxes[0];
-        using var reduced = Image.ThumbnailBuffer(original, box, height: box, size: Enums.Size.Down, outputProfile: "srgb", failOn: Enums.FailOn.Error);
+        using var whole = Image.NewFromBuffer(original, access: Enums.Access.Sequential, failOn: Enums.FailOn.Error);
+        using var reduced = unpacked <= HeldWhole ? ReduceInMemory(whole, box) : ReduceAsItIsRead(whole, original, box);
         using var coloured = reduced.Colourspace(Enums.Interpretation.Srgb);
         using var bytes = coloured.Cast(Enums.BandFormat.Uchar);
         return bytes.CopyMemory();
+    }
+
+    private static Image ReduceInMemory(Image whole, int box)
+    {
+        using var held = whole.CopyMemory();                    // to its last row, or it throws
+        return held.ThumbnailImage(box, height: box, size: Enums.Size.Down, outputProfile: "srgb");
+    }
+
+    /// <summary>
+    /// While it reduces what it reads, libvips takes rows that cannot be read for black ones (and says so to the log alone). So a first pass,
+    /// which keeps nothing, reads to the end; the second one unpacks no more than it needs.
+    /// </summary>
+    private static Image ReduceAsItIsRead(Image whole, byte[] original, int box)
+    {
+        whole.Avg();
+        return Image.ThumbnailBuffer(original, box, height: box, size: Enums.Size.Down, outputProfile: "srgb", failOn: Enums.FailOn.Error);
     }
 
     private static Image Fit(Image largest, int box)

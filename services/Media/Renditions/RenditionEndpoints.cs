@@ -27,7 +27,12 @@ public static class RenditionEndpoints
         if (await pictures.FindAsync(imageId, box, file[(dot + 1)..], ct) is not { } picture)
             return Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no such picture.");
 
-        response.Headers.CacheControl = Forever;
+        response.OnStarting(static state =>
+        {
+            var response = (HttpResponse)state;
+            response.Headers.CacheControl = response.StatusCode < 400 ? Forever : "no-store";   // a part that is not there is not so for ever
+            return Task.CompletedTask;
+        }, response);
         response.Headers.XContentTypeOptions = "nosniff";
         return TypedResults.Bytes(picture.Bytes, picture.ContentType, enableRangeProcessing: true, entityTag: new EntityTagHeaderValue($"\"{picture.Hash[..32]}\""));
     }

@@ -5,6 +5,7 @@ using Marketplace.Media.Clients;
 using Marketplace.Media.Storage;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
+using Microsoft.OpenApi;
 
 namespace Marketplace.Media.Uploads;
 
@@ -24,7 +25,21 @@ public static partial class UploadEndpoints
         .RequireAuthorization(Policies.Seller)
         .AddEndpointFilter<Outage>()
         .WithMetadata(new RequestSizeLimitAttribute(LargestBody))
-        .Accepts<byte[]>("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "multipart/form-data")
+        .AddOpenApiOperationTransformer((operation, _, _) =>
+        {
+            // Said here and not by Accepts, which would refuse other types before the bytes are looked at.
+            var file = new OpenApiSchema { Type = JsonSchemaType.String, Format = "binary" };
+            operation.RequestBody = new OpenApiRequestBody
+            {
+                Required = true,
+                Content = new Dictionary<string, OpenApiMediaType>
+                {
+                    ["image/*"] = new OpenApiMediaType { Schema = file },
+                    ["multipart/form-data"] = new OpenApiMediaType { Schema = new OpenApiSchema { Type = JsonSchemaType.Object, Properties = new Dictionary<string, IOpenApiSchema> { [UploadBody.Field] = file } } },
+                },
+            };
+            return Task.CompletedTask;
+        })
         .Produces<UploadAccepted>(StatusCodes.Status202Accepted)
         .ProducesProblem(StatusCodes.Status404NotFound)
         .ProducesProblem(StatusCodes.Status413PayloadTooLarge)
