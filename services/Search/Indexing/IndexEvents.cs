@@ -13,7 +13,7 @@ public static class IndexEvents
 {
     public static void MapIndexEvents(this IEndpointRouteBuilder routes)
     {
-        routes.MapEvent(ProductUpserted.Topic, OnProductUpsertedAsync);
+        routes.MapEvent(ProductUpserted.Topic, OnProductsUpsertedAsync).InBatches(ProductUpserted.Topic);   // an import is thousands
         routes.MapEvent(ProductUnpublished.Topic, OnProductUnpublishedAsync);
         routes.MapEvent(ProductDeleted.Topic, OnProductDeletedAsync);
         routes.MapEvent(InventoryUpdated.Topic, OnInventoryUpdatedAsync);
@@ -21,8 +21,12 @@ public static class IndexEvents
         routes.MapEvent(ReviewPublished.Topic, OnReviewPublishedAsync);
     }
 
-    private static Task<Ok> OnProductUpsertedAsync(ProductUpserted product, IndexFeed feed, CancellationToken ct) =>
-        feed.TakeAsync(product, new IndexChange.Upsert(ToIndex(product)), ct);
+    private static async Task<IResult> OnProductsUpsertedAsync(HttpRequest request, IndexFeed feed, CancellationToken ct)
+    {
+        var products = await BulkDelivery.ReadAsync<ProductUpserted>(request, ct);
+        await feed.TakeAsync(products.Events, [.. products.Events.Select(product => new IndexChange.Upsert(ToIndex(product)))], ct);
+        return products.Done();
+    }
 
     private static Task<Ok> OnProductUnpublishedAsync(ProductUnpublished product, IndexFeed feed, CancellationToken ct) =>
         feed.TakeAsync(product, new IndexChange.Withdraw(product.ProductId, product.Revision), ct);

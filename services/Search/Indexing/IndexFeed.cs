@@ -27,24 +27,28 @@ public sealed class IndexFeed : IDisposable
 
     public async Task<Ok> TakeAsync(DomainEvent @event, IndexChange change, CancellationToken ct)
     {
-        Interlocked.Increment(ref waiting);
+        await TakeAsync([@event], [change], ct);
+        return TypedResults.Ok();
+    }
+
+    public async Task TakeAsync(IReadOnlyList<DomainEvent> events, IReadOnlyList<IndexChange> changes, CancellationToken ct)
+    {
+        Interlocked.Add(ref waiting, events.Count);
         try
         {
-            await engine.ApplyAsync([change], ct);
+            await engine.ApplyAsync(changes, ct);
         }
         finally
         {
-            Interlocked.Decrement(ref waiting);
+            Interlocked.Add(ref waiting, -events.Count);
         }
 
-        if (@event.OccurredAt != default)
+        foreach (var @event in events.Where(@event => @event.OccurredAt != default))
         {
             var behind = Math.Max(0, (time.GetUtcNow() - @event.OccurredAt).TotalSeconds);
             Volatile.Write(ref latest, behind);
             lag.Record(behind, new TagList { { "event", @event.GetType().Name } });
         }
-
-        return TypedResults.Ok();
     }
 
     public void Dispose() => meter.Dispose();

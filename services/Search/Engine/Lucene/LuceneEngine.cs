@@ -121,17 +121,34 @@ public sealed class LuceneEngine : ISearchEngine
     /// <summary>Writes over what is there: a page of the catalogue is older than an event that came meanwhile, and the revision says so.</summary>
     private sealed class InPlace(LuceneIndex index) : IIndexRebuild
     {
+        private const int ListingsACommit = 20_000;
         private readonly List<(Guid ProductId, long Revision)> before = [.. index.Products.All.Where(product => product.State.Listed).Select(product => (product.Id, product.State.Revision))];
         private readonly HashSet<Guid> shown = [];
+        private readonly List<IndexChange> gathered = [];
+        private Task writing = Task.CompletedTask;
 
+        /// <summary>Many pages in one commit: each leaves segments behind, and merging those is most of the work of small ones.</summary>
         public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
         {
-            await index.ApplyAsync([.. listings.Select(listing => new IndexChange.Upsert(listing, Reread: true)), new IndexChange.Stock(levels)], ct);
+            gathered.AddRange(listings.Select(listing => new IndexChange.Upsert(listing, Reread: true)));
+            gathered.Add(new IndexChange.Stock(levels));
             shown.UnionWith(listings.Select(listing => listing.ProductId));
+            if (gathered.Count >= ListingsACommit)
+                await WriteAsync(ct);
+        }
+
+        /// <summary>Returns when what was gathered before is written: the next pages are read while these are.</summary>
+        private async Task WriteAsync(CancellationToken ct)
+        {
+            await writing;
+            writing = index.ApplyAsync([.. gathered], ct);
+            gathered.Clear();
         }
 
         public async Task<int> CompleteAsync(CancellationToken ct)
         {
+            await WriteAsync(ct);
+            await writing;
             var stale = before.Where(known => !shown.Contains(known.ProductId) && index.Products.StateOf(known.ProductId).Revision == known.Revision).ToList();
             await index.ApplyAsync([.. stale.Select(known => new IndexChange.Withdraw(known.ProductId, known.Revision))], ct);
             await index.FilledAsync(ct);
