@@ -20,9 +20,12 @@ public sealed class DaprMethods
         var method = Describe<TRequest, TResponse>(MethodType.Unary, name);
         methods.Add(context => context.AddUnaryMethod(method, [], async (_, request, call) =>
         {
+            var sidecar = SidecarInstance.Of(call.GetHttpContext());
+            if (sidecar.App.MaxBodyBytes is > 0 and var largest && request.CalculateSize() is var size && size > largest)
+                throw new RpcException(new Status(StatusCode.ResourceExhausted, $"grpc: received message larger than max ({size} vs. {largest})"));   // the server's own limit is that of the most generous app
             try
             {
-                return await handler(SidecarInstance.Of(call.GetHttpContext()), request, call);
+                return await handler(sidecar, request, call);
             }
             catch (DaprApiException e)
             {

@@ -35,6 +35,9 @@ public sealed class MediaBed : IAsyncLifetime
     /// <summary>Somebody else's.</summary>
     public static Guid Foreign { get; } = Guid.Parse("0198a000-0000-7000-8000-0000000000bb");
 
+    /// <summary>Has as many pictures as it may.</summary>
+    public static Guid Full { get; } = Guid.Parse("0198a000-0000-7000-8000-0000000000cc");
+
     public ServiceUnderTest<PictureKind> Media { get; private set; } = null!;
 
     public ServiceUnderTest<PictureKind> Replica { get; private set; } = null!;
@@ -98,7 +101,7 @@ public sealed class MediaBed : IAsyncLifetime
         {
             replica.Neighbour("catalog").On(HttpMethod.Get, "/internal/listings/*", call =>
                 call.Path.Contains(Guid.Empty.ToString(), StringComparison.Ordinal) ? new FakeReply(404)
-                : FakeReply.Ok(new { sellerId = call.Path.Contains(Foreign.ToString(), StringComparison.Ordinal) ? Guid.NewGuid() : SellerId }));
+                : FakeReply.Ok(new { sellerId = call.Path.Contains(Foreign.ToString(), StringComparison.Ordinal) ? Guid.NewGuid() : SellerId, images = call.Path.Contains(Full.ToString(), StringComparison.Ordinal) ? 24 : 23, mostImages = 24 }));
         }
 
         sidecars = await SidecarHost.StartAsync(new SidecarPlan(Path.Combine(folder, "journal"), 0, null, null, null, [media, other]));

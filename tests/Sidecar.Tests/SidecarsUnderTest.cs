@@ -107,12 +107,13 @@ public sealed class SidecarsUnderTest : IAsyncDisposable
 
     public int GrpcPort(int app = 0) => apps[app].GrpcPort;
 
-    public DaprClient Client(int app = 0, string? apiToken = null)
+    public DaprClient Client(int app = 0, string? apiToken = null, int? largestAnswer = null)
     {
         var builder = new DaprClientBuilder()
             .UseHttpEndpoint($"http://127.0.0.1:{apps[app].HttpPort}")
             .UseGrpcEndpoint($"http://127.0.0.1:{apps[app].GrpcPort}");
         if (apiToken is not null) builder.UseDaprApiToken(apiToken);
+        if (largestAnswer is not null) builder.UseGrpcChannelOptions(new() { MaxReceiveMessageSize = largestAnswer });
         return builder.Build();
     }
 

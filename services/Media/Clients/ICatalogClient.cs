@@ -9,11 +9,11 @@ public interface ICatalogClient
     Task<ListingOwner> AskOwnerAsync(Guid productId, CancellationToken ct);
 
     /// <summary>Whose listing it is, published or not; null when there is none.</summary>
-    async Task<Guid?> OwnerAsync(Guid productId, CancellationToken ct)
+    async Task<ListingOwner?> OwnerAsync(Guid productId, CancellationToken ct)
     {
         try
         {
-            return (await AskOwnerAsync(productId, ct)).SellerId;
+            return await AskOwnerAsync(productId, ct);
         }
         catch (HttpRequestException e) when (e.StatusCode == HttpStatusCode.NotFound)
         {
@@ -22,4 +22,6 @@ public interface ICatalogClient
     }
 }
 
-public sealed record ListingOwner(Guid SellerId);
+/// <param name="Images">Pictures it has.</param>
+/// <param name="MostImages">Pictures it may have.</param>
+public sealed record ListingOwner(Guid SellerId, int Images = 0, int MostImages = int.MaxValue);

@@ -42,6 +42,7 @@ public static partial class UploadEndpoints
         })
         .Produces<UploadAccepted>(StatusCodes.Status202Accepted)
         .ProducesProblem(StatusCodes.Status404NotFound)
+        .ProducesProblem(StatusCodes.Status409Conflict)
         .ProducesProblem(StatusCodes.Status413PayloadTooLarge)
         .ProducesProblem(StatusCodes.Status415UnsupportedMediaType)
         .ProducesProblem(StatusCodes.Status422UnprocessableEntity)
@@ -53,8 +54,10 @@ public static partial class UploadEndpoints
         IOptions<UploadOptions> options, ILogger<UploadedFile> log, CancellationToken ct)
     {
         var seller = SellerId.Of(user);
-        if (await catalog.OwnerAsync(productId, ct) != seller.Value)
+        if (await catalog.OwnerAsync(productId, ct) is not { } listing || listing.SellerId != seller.Value)
             return await RefuseAsync(request, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no such product."), ct);
+        if (listing.Images >= listing.MostImages)
+            return await RefuseAsync(request, Problems.Of(StatusCodes.Status409Conflict, "too-many-pictures", $"A listing has at most {listing.MostImages} pictures; remove one first."), ct);
 
         using var slot = await slots.EnterAsync(ct);
         if (slot is null)

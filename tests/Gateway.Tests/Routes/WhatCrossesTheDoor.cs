@@ -115,6 +115,74 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         Assert.Null(arrived.Header("Authorization"));
     }
 
+    [Theory, InlineData("image/jpeg"), InlineData("image/avif"), InlineData("application/octet-stream"), InlineData("multipart/form-data; boundary=x")]
+    public async Task A_picture_of_fifteen_megabytes_arrives_as_it_was_sent(string type)
+    {
+        using var body = new ByteArrayContent(new byte[15 * 1024 * 1024]);
+        body.Headers.ContentType = MediaTypeHeaderValue.Parse(type);
+        using var response = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync("POST", $"/api/v1/products/{Id}/images", body);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        var arrived = Assert.Single(gateway.Sidecar.Arrived);
+        Assert.Equal($"/v1.0/invoke/media/method/api/v1/products/{Id}/images", arrived.Target);
+        Assert.Equal((15 * 1024 * 1024, type), (arrived.Body.Length, arrived.Header("Content-Type")));
+    }
+
+    [Theory, InlineData(16, "image/jpeg", HttpStatusCode.RequestEntityTooLarge, "body-too-large"), InlineData(1, "text/html", HttpStatusCode.UnsupportedMediaType, "unsupported-media-type")]
+    public async Task A_larger_one_and_what_is_no_picture_do_not(int megabytes, string type, HttpStatusCode status, string slug)
+    {
+        using var body = new ByteArrayContent(new byte[megabytes * 1024 * 1024]);
+        body.Headers.ContentType = MediaTypeHeaderValue.Parse(type);
+        using var response = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync("POST", $"/api/v1/products/{Id}/images", body);
+        await response.ProblemAsync(status, slug);
+        Assert.Empty(gateway.Sidecar.Arrived);
+    }
+
+    [Fact]
+    public async Task A_picture_is_shown_in_parts_and_kept_as_long_as_its_service_says_and_nobodys_token_goes_along()
+    {
+        gateway.Sidecar.Answer = async http =>
+        {
+            http.Response.StatusCode = 206;
+            var headers = http.Response.Headers;
+            headers.ETag = "\"abc\"";
+            headers.CacheControl = "public, max-age=31536000, immutable";
+            headers.AcceptRanges = "bytes";
+            headers.ContentRange = "bytes 0-3/10";
+            headers.SetCookie = "a=b";
+            headers.ContentType = "image/webp";
+            headers.ContentLength = 4;
+            await http.Response.Body.WriteAsync(new byte[4]);
+        };
+        var picture = $"/api/v1/media/{new string('a', 64)}/800.webp";
+        using var part = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).FetchAsync(picture, ("Range", "bytes=0-3"), ("If-Range", "\"abc\""), ("Cookie", "a=b"));
+        Assert.Equal(HttpStatusCode.PartialContent, part.StatusCode);
+        Assert.Equal(("\"abc\"", "public, max-age=31536000, immutable", "bytes", "bytes 0-3/10", "image/webp", "nosniff"),
+            (part.Header("ETag"), part.Header("Cache-Control"), part.Header("Accept-Ranges"), part.Header("Content-Range"), part.Header("Content-Type"), part.Header("X-Content-Type-Options")));
+        Assert.Null(part.Header("Set-Cookie"));
+
+        var arrived = Assert.Single(gateway.Sidecar.Arrived);
+        Assert.Equal($"/v1.0/invoke/media/method{picture}", arrived.Target);
+        Assert.Equal(("bytes=0-3", "\"abc\""), (arrived.Header("Range"), arrived.Header("If-Range")));
+        Assert.Null(arrived.Header("Authorization"));
+        Assert.Null(arrived.Header("Cookie"));
+
+        // The whole comes from the service too, not from a part that was kept.
+        gateway.Sidecar.Answer = Answering.Json(new { whole = true });
+        using var whole = await gateway.As(null).FetchAsync(picture);
+        Assert.Equal(HttpStatusCode.OK, whole.StatusCode);
+        Assert.Equal("""{"whole":true}""", await whole.TextAsync());
+        using var head = await gateway.As(null).SendAsync("HEAD", picture);
+        Assert.Equal("HEAD", gateway.Sidecar.Arrived[^1].Method);
+    }
+
+    [Theory, InlineData("800.png"), InlineData("900.webp"), InlineData("manifest.json"), InlineData("800.webp/..")]
+    public async Task Only_names_of_pictures_lead_to_the_store(string file)
+    {
+        using var response = await gateway.As(null).FetchAsync($"/api/v1/media/{new string('a', 64)}/{file}");
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        Assert.Empty(gateway.Sidecar.Arrived);
+    }
+
     [Fact]
     public async Task A_body_of_ten_megabytes_is_too_large_and_never_arrives()
     {

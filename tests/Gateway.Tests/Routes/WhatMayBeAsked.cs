@@ -31,7 +31,7 @@ public sealed class WhatMayBeAsked(GatewayFixture fixture) : IClassFixture<Gatew
     public async Task A_listed_route_reaches_its_service_under_its_own_path(string app, string method, string pattern)
     {
         gateway.Sidecar.Forget();
-        var path = string.Join('/', pattern.Split('/').Select(segment => !segment.StartsWith('{') ? segment : segment.EndsWith(":long}") ? "42" : Id));
+        var path = string.Join('/', pattern.Split('/').Select(segment => Value(segment)));
         var everything = TestTokens.Issue(Guid.NewGuid(), ["buyer", "seller", "operator"], new() { ["seller_id"] = Guid.NewGuid().ToString() });
         using var response = await gateway.As(everything).SendAsync(method, $"{path}?a=b%2Fc&d=%20");
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
@@ -40,6 +40,15 @@ public sealed class WhatMayBeAsked(GatewayFixture fixture) : IClassFixture<Gatew
         Assert.Equal($"/v1.0/invoke/{app}/method{path}?a=b%2Fc&d=%20", arrived.Target);
         Assert.Equal(method, arrived.Method);
     }
+
+    private static string Value(string segment) => segment switch
+    {
+        _ when !segment.StartsWith('{') => segment,
+        _ when segment.EndsWith(":long}", StringComparison.Ordinal) => "42",
+        _ when segment.StartsWith("{imageId", StringComparison.Ordinal) => new string('a', 64),
+        _ when segment.StartsWith("{file", StringComparison.Ordinal) => "800.webp",
+        _ => Id,
+    };
 
     [Theory]
     [InlineData("/internal/prices")]

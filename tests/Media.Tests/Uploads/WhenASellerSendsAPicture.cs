@@ -57,6 +57,10 @@ public sealed class WhenASellerSendsAPicture(MediaBed bed) : IClassFixture<Media
     }
 
     [Fact]
+    public async Task A_listing_that_has_as_many_pictures_as_it_may_gets_no_more() =>
+        await bed.Seller.SendFileAsync(MediaBed.Full, Pictures.Jpeg()).ProblemAsync(HttpStatusCode.Conflict, "too-many-pictures");
+
+    [Fact]
     public async Task Only_a_seller_may()
     {
         await bed.Media.As(null).SendFileAsync(Lamp, Pictures.Jpeg(64, 64)).ProblemAsync(HttpStatusCode.Unauthorized, "unauthorized");

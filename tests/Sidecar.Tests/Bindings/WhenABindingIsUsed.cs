@@ -56,6 +56,33 @@ public sealed class WhenABindingIsUsed
     }
 
     [Fact]
+    public async Task A_file_as_large_as_its_app_may_send_goes_in_and_comes_back_byte_for_byte()
+    {
+        await using var sidecars = await SidecarsUnderTest.StartAsync("""
+            apiVersion: dapr.io/v1alpha1
+            kind: Component
+            metadata: {name: files}
+            spec:
+              type: bindings.localstorage
+              metadata: [{name: rootPath, value: "kept"}]
+            """, new AppUnderTest("pictures", MaxBodyBytes: 16 << 20), new AppUnderTest("shop"));
+        var file = new byte[15 << 20];
+        Random.Shared.NextBytes(file);
+        file[0] = 0xFF;                                             // no text, so that nobody takes it for base64
+
+        using var pictures = sidecars.Client(largestAnswer: 16 << 20);
+        await pictures.InvokeBindingAsync(new BindingRequest("files", "create") { Data = file, Metadata = { ["fileName"] = "large" } });
+        var back = await pictures.InvokeBindingAsync(new BindingRequest("files", "get") { Metadata = { ["fileName"] = "large" } });
+        Assert.True(back.Data.Span.SequenceEqual(file));
+
+        // The other app's sidecar has a smaller limit of its own.
+        using var shop = sidecars.Client(1);
+        var refusal = await Answers.RefusedAsync(() => shop.InvokeBindingAsync(new BindingRequest("files", "create") { Data = file, Metadata = { ["fileName"] = "small" } }));
+        Assert.Equal(Grpc.Core.StatusCode.ResourceExhausted, refusal.StatusCode);
+        Assert.False(File.Exists(Path.Combine(sidecars.Folder, "kept", "small")));
+    }
+
+    [Fact]
     public async Task Unknown_bindings_and_operations_are_errors()
     {
         await using var sidecars = await SidecarsUnderTest.StartAsync("""
