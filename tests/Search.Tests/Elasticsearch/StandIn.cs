@@ -34,12 +34,16 @@ internal sealed class StandIn : IAsyncDisposable
     private readonly Lock gate = new();
     private readonly SortedDictionary<string, StandInIndex> indices = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<SentRequest> sent = new();
+    private readonly ConcurrentQueue<(SentRequest Request, string Body)> answered = new();
 
     private StandIn(WebApplication server) => this.server = server;
 
     public string Address { get; private set; } = "";
 
     public IReadOnlyList<SentRequest> Sent => [.. sent];
+
+    /// <summary>What it answered where it had something to say.</summary>
+    public IReadOnlyList<(SentRequest Request, string Body)> Answered => [.. answered];
 
     /// <summary>Asked first; an answer of null lets the request through.</summary>
     public Func<SentRequest, StandInReply?> Instead { get; set; } = _ => null;
@@ -113,6 +117,8 @@ internal sealed class StandIn : IAsyncDisposable
             reply = Refused(500, "stand_in_exception", $"{request.Method} {request.Path}: {surprised}");
         }
 
+        if (reply.Status == 200 && request.Method != "HEAD")
+            answered.Enqueue((request, reply.Body));
         http.Response.StatusCode = reply.Status;
         http.Response.Headers["X-Elastic-Product"] = "Elasticsearch";
         http.Response.ContentType = "application/vnd.elasticsearch+json;compatible-with=9";
@@ -288,7 +294,7 @@ internal sealed class StandInIndex(string name, JsonObject definition)
     {
         ["aliases"] = new JsonObject(Aliases.Select(alias => KeyValuePair.Create(alias, (JsonNode?)new JsonObject()))),
         ["mappings"] = new JsonObject { ["dynamic"] = "strict", ["_meta"] = Meta.DeepClone(), ["properties"] = properties.DeepClone() },
-        ["settings"] = new JsonObject { ["index"] = new JsonObject { ["number_of_shards"] = "1", ["provided_name"] = Name, ["blocks"] = new JsonObject { ["write"] = Blocked ? "true" : "false" } } },
+        ["settings"] = new JsonObject { ["index"] = new JsonObject { ["provided_name"] = Name, ["blocks"] = new JsonObject { ["write"] = Blocked ? "true" : "false" } } },
     };
 
     public JsonObject Update(string id, JsonObject body)

@@ -90,9 +90,9 @@ internal static class ProductIndex
         Aliases = serving ? new Dictionary<Name, Alias> { [options.Index] = new() } : null,
         Settings = new IndexSettings
         {
-            NumberOfShards = options.Shards,
+            NumberOfShards = options.Shards == 1 ? null : options.Shards,       // 1 is what it makes by itself
             AutoExpandReplicas = "0-1",
-            RefreshInterval = serving ? null : Duration.MinusOne,
+            RefreshInterval = serving ? null : new Duration("1h"),                  // nobody searches it yet
             Similarity = new SettingsSimilarities(new Dictionary<string, ISettingsSimilarity>
             {
                 [Names] = new SettingsSimilarityScripted { Script = new Script { Source = NamesScore } },
