@@ -36,10 +36,11 @@ internal sealed class Importer
 
     public Task<HttpResponseMessage> PostAsync(string text, string? key = null, bool? last = null) => PostAsync(Body(text), key, last);
 
-    public Task<HttpResponseMessage> PostAsync(HttpContent body, string? key = null, bool? last = null) => SendAsync(HttpMethod.Post, "/api/v1/seller/imports", body, key, last, null);
+    public Task<HttpResponseMessage> PostAsync(HttpContent body, string? key = null, bool? last = null, CancellationToken ct = default) =>
+        SendAsync(HttpMethod.Post, "/api/v1/seller/imports", body, key, last, null, ct);
 
     public Task<HttpResponseMessage> PatchAsync(Guid importId, long offset, HttpContent body, bool? last = null) =>
-        SendAsync(HttpMethod.Patch, $"/api/v1/seller/imports/{importId}", body, null, last, offset);
+        SendAsync(HttpMethod.Patch, $"/api/v1/seller/imports/{importId}", body, null, last, offset, default);
 
     public async Task<ImportState> ImportAsync(string text)
     {
@@ -81,7 +82,7 @@ internal sealed class Importer
         return body;
     }
 
-    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent body, string? key, bool? last, long? offset)
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent body, string? key, bool? last, long? offset, CancellationToken ct)
     {
         using var request = new HttpRequestMessage(method, path) { Content = body };
         if (key is not null)
@@ -90,7 +91,7 @@ internal sealed class Importer
             request.Headers.Add("Upload-Complete", ends ? "?1" : "?0");
         if (offset is { } at)
             request.Headers.Add("Upload-Offset", $"{at}");
-        return await Http.SendAsync(request);
+        return await Http.SendAsync(request, ct);
     }
 }
 
