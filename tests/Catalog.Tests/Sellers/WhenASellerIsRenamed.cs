@@ -1,0 +1,90 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Marketplace.Catalog.Tests.Imports;
+using Marketplace.Contracts;
+using Marketplace.TestKit;
+using Xunit;
+
+namespace Marketplace.Catalog.Tests.Sellers;
+
+/// <summary>A catalogue whose lanes run: the renames do, which are commands of its own.</summary>
+public sealed class CatalogAtWork : IAsyncLifetime
+{
+    public ServiceUnderTest<Program> Catalog { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync() => Catalog = await ServiceUnderTest<Program>.StartAsync(
+        "catalog", calls: ["identity"], settings: new Dictionary<string, string?> { ["Outbox:Lanes"] = "true" });
+
+    public ValueTask DisposeAsync() => Catalog.DisposeAsync();
+}
+
+public sealed class WhenASellerIsRenamed(CatalogAtWork shop) : IClassFixture<CatalogAtWork>
+{
+    private readonly Importer seller = new(shop.Catalog);
+
+    [Fact]
+    public async Task Every_listing_follows_and_each_published_one_is_announced_once()
+    {
+        const int many = 450;
+        await seller.ImportAsync("sku,title,category,price,status\n" + string.Concat(Enumerable.Range(0, many).Select(row => $"S{row},Lamp,lighting,1,{(row % 10 == 0 ? "draft" : "published")}\n")));
+
+        await DeliverAsync(Renamed(2, "Iris's Better Goods"));
+        await NamedAsync("Iris's Better Goods", many);
+
+        var told = (await shop.Catalog.EventsAsync<ProductUpserted>()).Where(@event => @event.SellerId == seller.Id && @event.Revision == 2).ToList();
+        Assert.Equal(many * 9 / 10, told.Count);
+        Assert.Equal(told.Count, told.Select(@event => @event.ProductId).Distinct().Count());
+        Assert.All(told, @event => Assert.Equal("Iris's Better Goods", @event.SellerName));
+        Assert.Equal(0L, await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM listings WHERE seller_id = $1 AND revision <> 2", seller.Id));
+    }
+
+    [Fact]
+    public async Task A_redelivery_and_an_older_name_change_nothing()
+    {
+        await seller.ImportAsync("sku,title,category,price\nA,Lamp,lighting,1\n");
+        var renamed = Renamed(3, "Third");
+        await DeliverAsync(renamed);
+        await NamedAsync("Third", 1);
+        await DeliverAsync(renamed);
+        await DeliverAsync(Renamed(2, "Second"));
+        await DeliverAsync(Renamed(4, "Fourth"));
+        await NamedAsync("Fourth", 1);
+
+        Assert.Equal(
+            ["Imported Goods", "Third", "Fourth"],
+            (await shop.Catalog.EventsAsync<ProductUpserted>()).Where(@event => @event.SellerId == seller.Id).Select(@event => @event.SellerName));
+    }
+
+    [Fact]
+    public async Task A_name_heard_before_the_first_listing_is_the_listings_and_identity_is_not_asked()
+    {
+        await DeliverAsync(Renamed(2, "Early Iris"));
+        await seller.ImportAsync("sku,title,category,price\nA,Lamp,lighting,1\n");
+        Assert.Equal("Early Iris", (await seller.ListingAsync("A")).GetProperty("sellerName").GetString());
+    }
+
+    [Fact]
+    public async Task The_shop_says_how_much_is_on_its_shelf()
+    {
+        await seller.ImportAsync("sku,title,category,price,status\nA,Lamp,lighting,1,\nB,Chair,furniture,1,\nC,Draft,furniture,1,draft\n");
+
+        var shelf = await shop.Catalog.As(null).GetFromJsonAsync<JsonElement>($"/api/v1/sellers/{seller.Id}/listings?limit=1");
+
+        Assert.Equal((2L, 1), (shelf.GetProperty("published").GetInt64(), shelf.GetProperty("items").GetArrayLength()));
+        var rest = await shop.Catalog.As(null).GetFromJsonAsync<JsonElement>($"/api/v1/sellers/{seller.Id}/listings?limit=5&cursor={shelf.GetProperty("next").GetString()}");
+        Assert.Equal(1, rest.GetProperty("items").GetArrayLength());
+        Assert.Equal(0, (await shop.Catalog.As(null).GetFromJsonAsync<JsonElement>($"/api/v1/sellers/{Guid.NewGuid()}/listings")).GetProperty("published").GetInt64());
+    }
+
+    private SellerUpdated Renamed(long version, string name) => new(seller.Id, version, name, "", null);
+
+    private async Task DeliverAsync(SellerUpdated @event)
+    {
+        using var reply = await shop.Catalog.DeliverAsync(@event);
+        Assert.Equal(HttpStatusCode.OK, reply.StatusCode);
+    }
+
+    private Task NamedAsync(string name, long count) => Eventually.Async(
+        async () => await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM listings WHERE seller_id = $1 AND seller_name = $2", seller.Id, name) == count, "all listings bear the new name");
+}
