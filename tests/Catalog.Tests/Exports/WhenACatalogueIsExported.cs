@@ -77,7 +77,7 @@ public sealed class WhenACatalogueIsExported(CatalogFixture shop) : IClassFixtur
         var other = new Importer(shop.Catalog);
         await other.ImportAsync("sku,title,category,price\nTHEIRS,Lamp,lighting,1\n");
 
-        Assert.Equal("\uFEFFsku,productId,variantOf,title,description,brand,category,price,currency,status,imageUrl\r\n"u8, await seller.Http.GetByteArrayAsync("/api/v1/seller/products.csv"));
+        Assert.Equal("\uFEFFsku,productId,variantOf,title,description,brand,category,price,currency,status,imageUrl\r\n"u8.ToArray(), await seller.Http.GetByteArrayAsync("/api/v1/seller/products.csv"));
         await AssertProblemAsync(await shop.AsNobody.GetAsync("/api/v1/seller/products.csv"), HttpStatusCode.Unauthorized);
         await AssertProblemAsync(await shop.Catalog.As(TestTokens.Buyer(Guid.CreateVersion7())).GetAsync("/api/v1/seller/products.csv"), HttpStatusCode.Forbidden);
     }
