@@ -28,11 +28,11 @@ app.UseMiddleware<SecurityHeaders>();
 app.UseTrustedProxies();
 app.UseProblemDocuments();
 app.UseRouting();
-app.UseCors();
+app.UseWhere(Asks.FromAnotherOrigin, door => door.UseCors());
 app.UseMiddleware<DoorChecks>();
-app.UseAuthentication();
+app.UseWhere(Asks.WithAToken, door => door.UseAuthentication());
 app.UseMiddleware<RateLimits>();
-app.UseAuthorization();
+app.UseWhere(Asks.ForWhatIsNotForEverybody, door => door.UseAuthorization());
 
 app.MapPublicRoutes();
 app.MapReadiness();

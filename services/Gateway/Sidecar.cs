@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Marketplace.Gateway;
 
 /// <summary>Our own sidecar, through which every service is reached.</summary>
@@ -19,6 +21,7 @@ public sealed class Sidecar
             ConnectTimeout = TimeSpan.FromSeconds(2),
             PooledConnectionLifetime = TimeSpan.FromMinutes(10),
             EnableMultipleHttp2Connections = false,
+            ActivityHeadersPropagator = new TraceOnly(),
         });
     }
 
@@ -28,4 +31,23 @@ public sealed class Sidecar
 
     /// <summary>What stands before a service's own path.</summary>
     public string PrefixOf(string app) => $"{address}/v1.0/invoke/{app}/method";
+}
+
+/// <summary>The framework passes on a trace's baggage as well: what a client wrote there would reach every service, and on a shared read in another's name.</summary>
+internal sealed class TraceOnly : DistributedContextPropagator
+{
+    private static readonly DistributedContextPropagator Whole = CreateDefaultPropagator();
+
+    public override IReadOnlyCollection<string> Fields { get; } = ["traceparent"];
+
+    public override void Inject(Activity? activity, object? carrier, PropagatorSetterCallback? setter) => Whole.Inject(activity, carrier, (to, name, value) =>
+    {
+        if (name == "traceparent")
+            setter?.Invoke(to, name, value);
+    });
+
+    public override void ExtractTraceIdAndState(object? carrier, PropagatorGetterCallback? getter, out string? traceId, out string? traceState) =>
+        Whole.ExtractTraceIdAndState(carrier, getter, out traceId, out traceState);
+
+    public override IEnumerable<KeyValuePair<string, string?>>? ExtractBaggage(object? carrier, PropagatorGetterCallback? getter) => null;
 }

@@ -2,7 +2,10 @@ using System.Collections.Concurrent;
 
 namespace Marketplace.Gateway.Caching;
 
-/// <summary>What an answer depends on, all of it. No token and no cookie is passed on for these, so nobody's identity is part of it.</summary>
+/// <summary>
+/// What an answer depends on, all of it: nothing else of a request is passed on for these, so nobody's identity is part of it. A currency, should
+/// prices ever be in several, is asked for in the query.
+/// </summary>
 public readonly record struct CacheKey(string Path, string Query, string Language)
 {
     // Strings are two bytes a letter; the rest is what the dictionary and the queue add.
@@ -10,10 +13,20 @@ public readonly record struct CacheKey(string Path, string Query, string Languag
 }
 
 /// <summary>An answer as it goes to everybody.</summary>
-public sealed record KeptAnswer(byte[] Body, string? ContentType, string? ETag, string? LastModified, string CacheControl, string? Link)
-{
-    public string Length { get; } = Body.Length.ToString(System.Globalization.CultureInfo.InvariantCulture);
-}
+/// <param name="Fresh">How long it may be given without asking: never longer than its service said.</param>
+/// <param name="MayBeStale">Not where the service insists on being asked.</param>
+/// <param name="Degraded">What the service had to do without.</param>
+public sealed record KeptAnswer(
+    byte[] Body,
+    string? ContentType,
+    string? ETag,
+    string? LastModified,
+    string CacheControl,
+    string? Link,
+    string? Vary = null,
+    string? Degraded = null,
+    TimeSpan Fresh = default,
+    bool MayBeStale = true);
 
 /// <summary>An answer with when it was last known to be right.</summary>
 public sealed class CacheEntry(KeptAnswer answer, DateTimeOffset checkedAt)
@@ -26,7 +39,14 @@ public sealed class CacheEntry(KeptAnswer answer, DateTimeOffset checkedAt)
 
     public bool Used { get; set; }
 
-    public void Failed(DateTimeOffset now) => Volatile.Write(ref failedAt, now.UtcTicks);
+    /// <summary>What was away when the service could not say whether this still holds.</summary>
+    public string Missing { get; private set; } = "";
+
+    public void Failed(DateTimeOffset now, string missing)
+    {
+        Missing = missing;
+        Volatile.Write(ref failedAt, now.UtcTicks);
+    }
 
     public bool FailedWithin(TimeSpan time, DateTimeOffset now) => Volatile.Read(ref failedAt) is var at && at != long.MinValue && now.UtcTicks - at < time.Ticks;
 }
@@ -49,7 +69,8 @@ public sealed class AnswerCache(long memory)
     {
         if (!entries.TryGetValue(key, out var entry))
             return null;
-        entry.Used = true;
+        if (!entry.Used)
+            entry.Used = true;                                  // written once, so that those who only read it keep it in their processors' caches
         return entry;
     }
 
@@ -88,5 +109,5 @@ public sealed class AnswerCache(long memory)
             Interlocked.Add(ref bytes, -Size(key, entry));
     }
 
-    private static long Size(CacheKey key, CacheEntry entry) => key.Size + entry.Answer.Body.Length + 256;
+    private static long Size(CacheKey key, CacheEntry entry) => key.Size + entry.Answer.Body.Length + 512;
 }

@@ -13,7 +13,7 @@ namespace Marketplace.Gateway.Caching;
 /// Reads that are the same for everybody. Fresh for a second, then one request asks the service whether it still holds while the others
 /// wait for that answer; served stale when the service fails. Only answers that say <c>public</c> are kept or shared.
 /// </summary>
-public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> options, TimeProvider time, ILogger<SharedReads> log)
+public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation, IOptions<CacheOptions> options, TimeProvider time, ILogger<SharedReads> log)
 {
     private const int LongestKey = 2_048;
     private const int LargestPassed = 16 * 1024 * 1024;
@@ -27,25 +27,28 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
         var prefix = sidecar.PrefixOf(route.App);
         return http =>
         {
-            var key = new CacheKey(http.Request.Path.Value!, http.Request.QueryString.Value ?? "", Language(http.Request.Headers.AcceptLanguage.ToString()));
-            if (cache.Find(key) is { } entry)
-            {
-                var now = time.GetUtcNow();
-                if (now - entry.CheckedAt < options.Fresh)
-                    return GiveAsync(http, entry, "HIT", now);
-                if (entry.FailedWithin(options.PauseAfterFailure, now) && now - entry.CheckedAt < options.StaleIfError)
-                    return GiveAsync(http, entry, "STALE", now);
-                return AskAsync(http, route, prefix, key, entry);
-            }
-            return AskAsync(http, route, prefix, key, null);
+            var request = http.Request;
+            var query = route.IgnoresQuery ? "" : Queries.InOrder(request.QueryString.Value ?? "");
+            var key = new CacheKey(request.Path.Value!, query, Language(request.Headers.AcceptLanguage.ToString()));
+            if (cache.Find(key) is not { } entry)
+                return AskAsync(http, route, prefix, key, null);
+
+            var now = time.GetUtcNow();
+            if (now - entry.CheckedAt < entry.Answer.Fresh)
+                return GiveAsync(http, entry, "HIT", now);
+            return entry.FailedWithin(options.PauseAfterFailure, now) && MayStandIn(entry, now)
+                ? GiveAsync(http, entry, "STALE", now)
+                : AskAsync(http, route, prefix, key, entry);
         };
     }
+
+    private bool MayStandIn(CacheEntry entry, DateTimeOffset now) => entry.Answer.MayBeStale && now - entry.CheckedAt < options.StaleIfError;
 
     private async Task AskAsync(HttpContext http, PublicRoute route, string prefix, CacheKey key, CacheEntry? known)
     {
         if (key.Path.Length + key.Query.Length > LongestKey)
         {
-            await GiveAsync(http, await FetchAsync(route, prefix, key, null), "BYPASS");
+            await GiveAsync(http, route, await FetchAsync(route, prefix, key, null), "BYPASS");
             return;
         }
 
@@ -58,7 +61,7 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
         var answer = await flight.Landing.WaitAsync(http.RequestAborted);
         if (answer is Private && !ReferenceEquals(flight, own))
             answer = await FetchAsync(route, prefix, key, null);           // not ours to share: everybody asks for themselves
-        await GiveAsync(http, answer, known is null ? "MISS" : "REVALIDATED");
+        await GiveAsync(http, route, answer, known is null ? "MISS" : "REVALIDATED");
     }
 
     private async Task<Answer> FlyAsync(PublicRoute route, string prefix, CacheKey key, CacheEntry? known, Flight flight)
@@ -71,9 +74,9 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
                 case Kept kept when kept.Entry.Answer.Body.Length <= options.LargestKept:
                     cache.Put(key, kept.Entry);
                     break;
-                case Failed when known is not null:
-                    known.Failed(time.GetUtcNow());
-                    if (time.GetUtcNow() - known.CheckedAt < options.StaleIfError)
+                case Failed failed when known is not null:
+                    known.Failed(time.GetUtcNow(), failed.Missing);
+                    if (MayStandIn(known, time.GetUtcNow()))
                         return new Stale(known);
                     break;
                 case Private or Refused:
@@ -107,14 +110,14 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
         {
             using var response = await sidecar.Http.SendAsync(request, patience.Token);
             if (response.StatusCode == HttpStatusCode.NotModified && known is not null)
-                return new Kept(new(known.Answer, time.GetUtcNow()));
+                return new Kept(new(StillThat(known.Answer, response), time.GetUtcNow()));
             if (Answers.Replaced(response) is { } status)
-                return status >= 500 ? new Failed(status) : new Refused(status, null, null);
+                return status >= 500 ? new Failed(status, Missing(response) ?? route.App) : new Refused(status, null, null);
 
             var body = await ReadAsync(response.Content, patience.Token);
             var contentType = response.Content.Headers.ContentType?.ToString();
             if ((int)response.StatusCode >= 500)
-                return new Failed((int)response.StatusCode);
+                return new Failed((int)response.StatusCode, Missing(response) ?? route.App);
             if ((int)response.StatusCode >= 400)
                 return new Refused((int)response.StatusCode, contentType, body);
 
@@ -124,20 +127,24 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
                 response.Headers.ETag?.ToString(),
                 response.Content.Headers.LastModified?.ToString("R", CultureInfo.InvariantCulture),
                 response.Headers.CacheControl?.ToString() ?? SecurityHeaders.NotKept,
-                response.Headers.TryGetValues("Link", out var link) ? string.Join(", ", link) : null);
-            return response.StatusCode == HttpStatusCode.OK && MayBeShared(response.Headers)
+                Header(response, HeaderNames.Link),
+                Header(response, HeaderNames.Vary),
+                Missing(response),
+                Fresh(response.Headers.CacheControl),
+                response.Headers.CacheControl is not { MustRevalidate: true } and not { ProxyRevalidate: true });
+            return response.StatusCode == HttpStatusCode.OK && MayBeShared(response)
                 ? new Kept(new(kept, time.GetUtcNow()))
                 : new Private((int)response.StatusCode, kept);
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
             LogUnreachable(route.App, e.Message);
-            return new Failed(StatusCodes.Status503ServiceUnavailable);
+            return new Failed(StatusCodes.Status503ServiceUnavailable, route.App);
         }
         catch (OperationCanceledException)
         {
             LogSilent(route.App, options.Timeout);
-            return new Failed(StatusCodes.Status504GatewayTimeout);
+            return new Failed(StatusCodes.Status504GatewayTimeout, route.App);
         }
     }
 
@@ -147,13 +154,25 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
         return await content.ReadAsByteArrayAsync(ct);
     }
 
-    private static bool MayBeShared(HttpResponseHeaders headers) =>
-        headers.CacheControl is { Public: true, NoStore: false, Private: false }
-        && !headers.Contains(HeaderNames.SetCookie)
-        && headers.Vary.All(name => name.Equals(HeaderNames.AcceptLanguage, StringComparison.OrdinalIgnoreCase)
+    private static bool MayBeShared(HttpResponseMessage response) =>
+        response.Headers.CacheControl is { Public: true, NoStore: false, NoCache: false, Private: false }
+        && !response.Headers.Contains(HeaderNames.SetCookie)
+        && response.Content.Headers.ContentEncoding.Count == 0      // nobody was asked for one, and it is not part of the key
+        && response.Headers.Vary.All(name => name.Equals(HeaderNames.AcceptLanguage, StringComparison.OrdinalIgnoreCase)
             || name.Equals(HeaderNames.AcceptEncoding, StringComparison.OrdinalIgnoreCase));
 
-    private Task GiveAsync(HttpContext http, Answer answer, string how)
+    private TimeSpan Fresh(System.Net.Http.Headers.CacheControlHeaderValue? said) =>
+        (said?.SharedMaxAge ?? said?.MaxAge) is { } allowed && allowed < options.Fresh ? allowed : options.Fresh;
+
+    private static string? Missing(HttpResponseMessage response) => Header(response, Degradation.Header);
+
+    private static string? Header(HttpResponseMessage response, string name) => response.Headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : null;
+
+    /// <summary>The same page, perhaps by other means than last time.</summary>
+    private static KeptAnswer StillThat(KeptAnswer answer, HttpResponseMessage response) =>
+        Missing(response) is var missing && missing == answer.Degraded ? answer : answer with { Degraded = missing };
+
+    private Task GiveAsync(HttpContext http, PublicRoute route, Answer answer, string how)
     {
         switch (answer)
         {
@@ -164,30 +183,48 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
             case Private own:
                 http.Response.StatusCode = own.Status;
                 http.Response.Headers["X-Cache"] = "BYPASS";
+                if (own.Answer.Degraded is { } without)
+                    http.Response.Headers[Degradation.Header] = without;
                 return WriteAsync(http, own.Answer.Body, own.Answer.ContentType, own.Answer.ETag, SecurityHeaders.NotKept);
             case Refused refused:
                 http.Response.StatusCode = refused.Status;
                 return refused.Body is { Length: > 0 } body ? WriteAsync(http, body, refused.ContentType, null, SecurityHeaders.NotKept) : Task.CompletedTask;
             case Failed failed:
                 http.Response.StatusCode = failed.Status;
+                http.Response.Headers[Degradation.Header] = failed.Missing;
+                degradation.Count(failed.Missing);
                 if (failed.Status == StatusCodes.Status503ServiceUnavailable)
                     http.Response.Headers.RetryAfter = "1";
+                if (route.InsteadOf?.Invoke(http.Request.Query) is { } elsewhere)
+                    http.Response.Headers.Link = $"<{elsewhere}>; rel=\"alternate\"";
                 return Task.CompletedTask;
             default:
                 throw new System.Diagnostics.UnreachableException($"{answer}");
         }
     }
 
-    private static Task GiveAsync(HttpContext http, CacheEntry entry, string how, DateTimeOffset now)
+    private Task GiveAsync(HttpContext http, CacheEntry entry, string how, DateTimeOffset now)
     {
         var answer = entry.Answer;
         var headers = http.Response.Headers;
         headers["X-Cache"] = how;
-        headers.Age = ((long)Math.Max(0, (now - entry.CheckedAt).TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+        headers.Age = Age(now - entry.CheckedAt);
         if (answer.LastModified is { } modified)
             headers.LastModified = modified;
         if (answer.Link is { } link)
             headers.Link = link;
+        if (answer.Vary is { } vary)
+            headers.Append(HeaderNames.Vary, vary);             // that of another origin's browser is there already
+        if (how == "STALE")
+        {
+            headers[Degradation.Header] = entry.Missing;
+            degradation.Count(entry.Missing);
+        }
+        else if (answer.Degraded is { } missing)
+        {
+            headers[Degradation.Header] = missing;
+        }
+
         if (answer.ETag is { } etag && Holds(http.Request.Headers.IfNoneMatch.ToString(), etag))
         {
             headers.ETag = etag;
@@ -198,6 +235,8 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
         return WriteAsync(http, answer.Body, answer.ContentType, answer.ETag, answer.CacheControl);
     }
 
+    private static string Age(TimeSpan age) => age < TimeSpan.FromSeconds(1) ? "0" : ((long)age.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+
     private static Task WriteAsync(HttpContext http, byte[] body, string? contentType, string? etag, string cacheControl)
     {
         var headers = http.Response.Headers;
@@ -207,6 +246,8 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
             headers.ETag = etag;
         headers.CacheControl = cacheControl;
         headers.ContentLength = body.Length;
+        if (HttpMethods.IsHead(http.Request.Method))
+            return Task.CompletedTask;
         var writing = http.Response.BodyWriter.WriteAsync(body, http.RequestAborted);
         return writing.IsCompletedSuccessfully ? Task.CompletedTask : writing.AsTask();
     }
@@ -280,5 +321,6 @@ public sealed partial class SharedReads(Sidecar sidecar, IOptions<CacheOptions> 
 
     private sealed record Refused(int Status, string? ContentType, byte[]? Body) : Answer;
 
-    private sealed record Failed(int Status) : Answer;
+    /// <param name="Missing">What was away: what the service says, else the service.</param>
+    private sealed record Failed(int Status, string Missing) : Answer;
 }

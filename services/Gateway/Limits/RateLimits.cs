@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Security.Claims;
 using Marketplace.Gateway.Routes;
+using Microsoft.AspNetCore.Http.Features.Authentication;
 using Microsoft.Extensions.Options;
 
 namespace Marketplace.Gateway.Limits;
@@ -38,6 +39,8 @@ internal sealed partial class LimitOptionsValidator : IValidateOptions<LimitOpti
 /// <summary>Counts a request against its limit and says so on the answer (RateLimit fields as in draft-ietf-httpapi-ratelimit-headers-07).</summary>
 public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> options, TimeProvider time)
 {
+    private static readonly string[] Numbers = [.. Enumerable.Range(0, 1_000).Select(number => number.ToString(CultureInfo.InvariantCulture))];
+
     private readonly Limit anonymous = new(options.Value.Anonymous, time);
     private readonly Limit signedIn = new(options.Value.SignedIn, time);
     private readonly Limit credentials = new(options.Value.Credentials, time);
@@ -54,7 +57,7 @@ public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> opti
             Rate.Credentials => (credentials, ClientKey.Of(http.Connection.RemoteIpAddress)),
             Rate.Webhook => (webhooks, ClientKey.Of(http.Connection.RemoteIpAddress)),
             Rate.Pictures => (pictures, ClientKey.Of(http.Connection.RemoteIpAddress)),
-            _ when Guid.TryParse(http.User.FindFirstValue("sub"), out var subject) => (signedIn, ClientKey.Of(subject)),
+            _ when http.Features.Get<IHttpAuthenticationFeature>()?.User is { } user && Guid.TryParse(user.FindFirstValue("sub"), out var subject) => (signedIn, ClientKey.Of(subject)),
             _ => (anonymous, ClientKey.Of(http.Connection.RemoteIpAddress)),
         };
 
@@ -74,7 +77,7 @@ public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> opti
 
     private static string Seconds(TimeSpan time) => Number((int)Math.Ceiling(time.TotalSeconds));
 
-    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+    private static string Number(int value) => (uint)value < (uint)Numbers.Length ? Numbers[value] : value.ToString(CultureInfo.InvariantCulture);
 
     private sealed class Limit(RateOptions options, TimeProvider time)
     {

@@ -1,3 +1,4 @@
+using Marketplace.Hosting;
 using Microsoft.Net.Http.Headers;
 
 namespace Marketplace.Gateway.Routes;
@@ -26,7 +27,7 @@ internal static class PassedHeaders
     public static readonly string[] Out =
     [
         HeaderNames.ETag, HeaderNames.Location, HeaderNames.RetryAfter, HeaderNames.WWWAuthenticate, HeaderNames.Link, HeaderNames.Vary,
-        "Idempotent-Replayed", "Deprecation", "Sunset", "Preference-Applied", "Upload-Offset", "Upload-Complete",
+        Degradation.Header, "Idempotent-Replayed", "Deprecation", "Sunset", "Preference-Applied", "Upload-Offset", "Upload-Complete",
     ];
 
     public static readonly string[] ContentOut =

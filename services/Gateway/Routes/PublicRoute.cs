@@ -36,9 +36,12 @@ public enum Rate
 /// <summary>One line of the list of what the outside may ask. Route values are ids, numbers or names of ours: nothing free-form gets into a path behind the door.</summary>
 /// <param name="LargestBody">Where the ordinary limit is too tight.</param>
 /// <param name="Types">Media types of a body that is not JSON: <c>text/csv</c>, <c>image/*</c>.</param>
+/// <param name="IgnoresQuery">The answer does not depend on it: what links of campaigns append makes no other answer, and is not passed on.</param>
+/// <param name="InsteadOf">Where a shopper finds something like it while the service is away, by what was asked.</param>
 /// <param name="IsFile">Passed on as a stream with what files need: parts of them (ranges) and how long they may be kept. Nobody's token goes along.</param>
 public sealed record PublicRoute(
-    string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null, bool IsFile = false);
+    string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null, bool IsFile = false,
+    bool IgnoresQuery = false, Func<IQueryCollection, string>? InsteadOf = null);
 
 /// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
 public static class PublicRoutes
@@ -75,8 +78,8 @@ public static class PublicRoutes
         new("identity", "GET", "/.well-known/jwks.json", Access.Open),
 
         new("catalog", "GET", "/api/v1/products", Access.Shared),
-        new("catalog", "GET", "/api/v1/products/{productId:guid}", Access.Shared),
-        new("catalog", "GET", "/api/v1/categories", Access.Shared),
+        new("catalog", "GET", "/api/v1/products/{productId:guid}", Access.Shared, IgnoresQuery: true),
+        new("catalog", "GET", "/api/v1/categories", Access.Shared, IgnoresQuery: true),
         new("catalog", "POST", "/api/v1/products", Access.Seller),
         new("catalog", "POST", "/api/v1/products/bulk", Access.Seller, LargestBody: 3 * 1024 * 1024),
         new("catalog", "PUT", "/api/v1/products/{productId:guid}", Access.Seller),
@@ -101,7 +104,7 @@ public static class PublicRoutes
         new("media", "GET", Picture, Access.Open, Rate.Pictures, IsFile: true),
         new("media", "HEAD", Picture, Access.Open, Rate.Pictures, IsFile: true),
 
-        new("search", "GET", "/api/v1/search", Access.Shared),
+        new("search", "GET", "/api/v1/search", Access.Shared, InsteadOf: Shelf),
         new("search", "GET", "/api/v1/suggestions", Access.Shared),
         new("search", "POST", "/api/v1/operations/search/rebuild", Access.Operator),
         new("search", "GET", "/api/v1/operations/search/rebuild", Access.Operator),
@@ -152,6 +155,10 @@ public static class PublicRoutes
             new(app, "DELETE", $"/api/v1/operations/{app}/outbox/{{position:long}}", Access.Operator),
         }),
     ];
+
+    /// <summary>The catalogue shows a category without an index.</summary>
+    private static string Shelf(IQueryCollection asked) =>
+        asked["category"].ToString() is { Length: > 0 and <= 100 } category ? $"/api/v1/products?category={Uri.EscapeDataString(category)}" : "/api/v1/products";
 
     public static IEnumerable<string> Apps => All.Select(route => route.App).Distinct();
 }

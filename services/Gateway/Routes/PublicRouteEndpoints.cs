@@ -15,8 +15,9 @@ public static class PublicRouteEndpoints
         var reads = app.Services.GetRequiredService<SharedReads>();
         foreach (var route in PublicRoutes.All)
         {
+            var shared = route.Access == Access.Shared;
             var endpoint = app
-                .MapMethods(route.Pattern, [route.Method], route.Access == Access.Shared ? reads.Of(route) : forwarding.To(route))
+                .MapMethods(route.Pattern, shared ? [HttpMethods.Get, HttpMethods.Head] : [route.Method], shared ? reads.Of(route) : forwarding.To(route))
                 .WithMetadata(route);
             _ = route.Access switch
             {
@@ -58,7 +59,7 @@ public static class PublicRouteEndpoints
             .WithMethods("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
             .WithHeaders("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Upload-Offset", "Upload-Complete")
             .WithExposedHeaders(
-                "ETag", "Location", "Retry-After", "Idempotent-Replayed", "Upload-Offset", "Upload-Complete", "X-Cache",
+                "ETag", "Location", "Retry-After", "Idempotent-Replayed", "Upload-Offset", "Upload-Complete", "Link", "Age", "X-Cache", Degradation.Header,
                 "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
             .SetPreflightMaxAge(TimeSpan.FromHours(1))));
     }

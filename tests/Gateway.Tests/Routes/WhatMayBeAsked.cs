@@ -30,6 +30,7 @@ public sealed class WhatMayBeAsked(GatewayFixture fixture) : IClassFixture<Gatew
     [Theory, MemberData(nameof(Listed))]
     public async Task A_listed_route_reaches_its_service_under_its_own_path(string app, string method, string pattern)
     {
+        var ignoresQuery = PublicRoutes.All.Single(route => (route.App, route.Method, route.Pattern) == (app, method, pattern)).IgnoresQuery;
         gateway.Sidecar.Forget();
         var path = string.Join('/', pattern.Split('/').Select(segment => Value(segment)));
         var everything = TestTokens.Issue(Guid.NewGuid(), ["buyer", "seller", "operator"], new() { ["seller_id"] = Guid.NewGuid().ToString() });
@@ -37,7 +38,7 @@ public sealed class WhatMayBeAsked(GatewayFixture fixture) : IClassFixture<Gatew
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
 
         var arrived = Assert.Single(gateway.Sidecar.Arrived);
-        Assert.Equal($"/v1.0/invoke/{app}/method{path}?a=b%2Fc&d=%20", arrived.Target);
+        Assert.Equal($"/v1.0/invoke/{app}/method{path}{(ignoresQuery ? "" : "?a=b%2Fc&d=%20")}", arrived.Target);
         Assert.Equal(method, arrived.Method);
     }
 
