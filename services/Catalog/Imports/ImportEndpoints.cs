@@ -213,7 +213,7 @@ public static class ImportEndpoints
             import.Status == Import.Open ? "upload-offset" : "import-ended",
             import.Status == Import.Open ? "This import goes on at another byte." : "This import has ended.",
             $"It is {import.Status} at byte {import.Offset}.",
-            new Dictionary<string, object?> { ["offset"] = import.Offset, ["status"] = import.Status });
+            new Dictionary<string, object?> { ["offset"] = import.Offset, ["import"] = import.Status });
     }
 
     private static ProblemHttpResult OtherFile() => Problems.Of(
