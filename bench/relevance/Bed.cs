@@ -42,11 +42,16 @@ public sealed class Bed : IAsyncDisposable
     }
 
     /// <summary>Writes the listings as a rebuild does.</summary>
-    public async Task FillAsync(IReadOnlyList<IndexedListing> listings)
+    public async Task FillAsync(IEnumerable<IndexedListing> listings, Action<int>? progress = null)
     {
+        var read = 0;
         var rebuild = await Engine.BeginRebuildAsync(CancellationToken.None);
-        foreach (var some in listings.Chunk(5_000))
+        foreach (var some in listings.Chunk(1_000))
+        {
             await rebuild.AddAsync(some, [], CancellationToken.None);
+            progress?.Invoke(read += some.Length);
+        }
+
         await rebuild.CompleteAsync(CancellationToken.None);
     }
 
