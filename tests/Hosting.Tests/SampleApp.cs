@@ -144,6 +144,7 @@ public sealed class SampleApp : IAsyncDisposable
         app.MapGet("/buyer", () => "ok").RequireAuthorization(Policies.Buyer);
         app.MapGet("/operator", () => "ok").RequireAuthorization(Policies.Operator);
         app.MapPost("/turns", (Turn turn) => turn);
+        app.MapGet("/search", (int? count, bool? lit, decimal? price, Guid[] lamp) => lamp.Length);
         app.MapGet("/broken", string () => throw new InvalidOperationException("secret details"));
         app.MapGet("/away", string () => throw new HttpRequestException("Connection refused (10.0.0.7:5432)"));
         app.MapGet("/status/{status:int}", (int status) => TypedResults.StatusCode(status));

@@ -193,6 +193,27 @@ public sealed class WhenSomebodyAsks(WhenSomebodyAsks.OneApp one) : IClassFixtur
     public async Task A_body_of_another_type_gets_415() =>
         await AssertProblemAsync(await app.As(null).PostAsync("/turns", new StringContent("times=1", Encoding.UTF8, "application/x-www-form-urlencoded")), 415, "/problems/unsupported-media-type");
 
+    [Theory]
+    [InlineData("nonsense"), InlineData("utf-7"), InlineData("\"nonsense\"")]
+    public async Task A_charset_that_nobody_knows_gets_415(string charset)
+    {
+        using var body = SampleApp.Json("""{"times":1,"reason":"x"}""");
+        body.Headers.Remove("Content-Type");
+        body.Headers.TryAddWithoutValidation("Content-Type", $"application/json; charset={charset}");
+
+        await AssertProblemAsync(await app.As(null).PostAsync("/turns", body), 415, "/problems/unsupported-media-type");
+    }
+
+    [Theory]
+    [InlineData("count=many", "count", "a whole number"), InlineData("lit=perhaps", "lit", "true or false"), InlineData("lamp=1&lamp=x", "lamp", "an id"), InlineData("price=%22%0A", "price", "a number")]
+    public async Task A_parameter_of_the_wrong_form_is_named_and_no_type_of_ours(string query, string name, string wanted)
+    {
+        var problem = await AssertProblemAsync(await app.As(null).GetAsync($"/search?{query}"), 400, "/problems/bad-request");
+
+        Assert.Equal((name, $"Must be {wanted}."), (problem.GetProperty("field").GetString(), problem.GetProperty("errors").GetProperty(name)[0].GetString()));
+        Assert.DoesNotContain("Nullable", problem.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_body_of_ten_megabytes_gets_413() =>
         await AssertProblemAsync(await app.As(null).PostAsync("/turns", SampleApp.Json($$"""{"times":1,"reason":"{{new string('x', 10_000_000)}}"}""")), 413, "/problems/body-too-large");

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
@@ -7,6 +8,7 @@ using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Net.Http.Headers;
 using Npgsql;
 
 namespace Marketplace.Hosting;
@@ -71,6 +73,14 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
             return;
         }
 
+        if (fault is InvalidOperationException && UnknownCharset(http.Request.ContentType) is { } charset)
+        {
+            // The framework takes a charset that no encoding is called for a fault of the server.
+            await WriteAsync(http, Problems.Document(StatusCodes.Status415UnsupportedMediaType, "unsupported-media-type", "The body must be application/json.",
+                $"There is no charset {charset}; JSON is UTF-8."));
+            return;
+        }
+
         if (Faults.IsTransient(fault))
         {
             LogUnavailable(http.Request.Method, http.Request.Path, fault.GetType().Name, fault.Message);
@@ -87,6 +97,14 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
     {
         if (bad.StatusCode != StatusCodes.Status400BadRequest)
             return Problems.ForStatus(bad.StatusCode);
+
+        var unbound = UnboundParameter().Match(bad.Message);
+        if (unbound.Success)
+        {
+            var (name, wanted) = (unbound.Groups["name"].Value, WantedFor(unbound.Groups["type"].Value));
+            return Problems.Document(bad.StatusCode, "bad-request", "The request cannot be understood.", $"Parameter {name} must be {wanted}, not {unbound.Groups["value"].Value}.",
+                new Dictionary<string, object?> { ["field"] = name, ["errors"] = new Dictionary<string, string[]> { [name] = [$"Must be {wanted}."] } });
+        }
 
         if (bad.InnerException is not JsonException json)
             return Problems.Document(bad.StatusCode, "bad-request", "The request cannot be understood.", bad.Message);
@@ -114,6 +132,34 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
             });
     }
 
+    // "Nullable<int>", "Guid[]": what the handler is written in says nothing to a client.
+    private static string WantedFor(string type) => type.Replace("Nullable<", "", StringComparison.Ordinal).TrimEnd('>', '[', ']') switch
+    {
+        "int" or "long" or "short" => "a whole number",
+        "double" or "float" or "decimal" => "a number",
+        "bool" => "true or false",
+        "Guid" => "an id",
+        "DateOnly" => "a date",
+        "DateTime" or "DateTimeOffset" => "a date and time",
+        _ => "of another form",
+    };
+
+    private static string? UnknownCharset(string? contentType)
+    {
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !type.Charset.HasValue)
+            return null;
+        var charset = HeaderUtilities.RemoveQuotes(type.Charset).ToString();
+        try
+        {
+            _ = Encoding.GetEncoding(charset);
+            return null;
+        }
+        catch (Exception unknown) when (unknown is ArgumentException or NotSupportedException)
+        {
+            return charset;
+        }
+    }
+
     public static Task WriteAsync(HttpContext http, ProblemDetails problem)
     {
         Complete(http, problem);
@@ -124,6 +170,9 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
 
     public static void Complete(HttpContext http, ProblemDetails problem) =>
         problem.Extensions.TryAdd("traceId", Activity.Current?.TraceId.ToString() ?? http.TraceIdentifier);
+
+    [GeneratedRegex("^Failed to bind parameter \"(?<type>\\S+) (?<name>\\S+)\" from \"(?<value>.*)\"\\.$", RegexOptions.Singleline)]
+    private static partial Regex UnboundParameter();
 
     [GeneratedRegex("missing required properties including: (?<names>'.*')")]
     private static partial Regex MissingFields();
