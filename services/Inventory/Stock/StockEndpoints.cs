@@ -84,6 +84,7 @@ public sealed record CountRequest([property: Required, Length(1, CountRequest.Mo
         var seen = new HashSet<(Guid, string)>();
         for (var at = 0; at < Lines.Count; at++)
         {
+            if (Lines[at] is null) return ($"lines[{at}]", "Says nothing.");
             if (Lines[at].OnHand < 0) return ($"lines[{at}].onHand", "Stock is never below zero.");
             if (!warehouses.Contains(Lines[at].Warehouse)) return ($"lines[{at}].warehouse", $"One of {string.Join(", ", warehouses.Order(StringComparer.Ordinal))}.");
             if (!seen.Add((Lines[at].ProductId, Lines[at].Warehouse))) return ($"lines[{at}]", "This product and warehouse are counted twice.");

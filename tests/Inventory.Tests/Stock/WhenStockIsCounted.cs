@@ -92,6 +92,14 @@ public sealed class WhenStockIsCounted : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_line_that_says_nothing_is_named()
+    {
+        using var response = await bruno.PutAsJsonAsync("/api/v1/stock", new { lines = new object?[] { new { productId = lamp, warehouse = "north", onHand = 1 }, null } });
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, response.StatusCode);
+        Assert.True((await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("errors").TryGetProperty("lines[1]", out _));
+    }
+
+    [Fact]
     public async Task Only_a_seller_may_count()
     {
         using var nobody = warehouse.Service.As(null);
