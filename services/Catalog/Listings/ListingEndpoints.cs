@@ -110,10 +110,8 @@ public static class ListingEndpoints
     private static async Task<Results<Created<Listing>, ProblemHttpResult>> CreateAsync(
         ListingRequest request, ClaimsPrincipal user, ListingStore listings, CategoryStore categories, SellerNames names, HttpResponse response, CancellationToken ct)
     {
-        var (text, errors) = ListingText.Of(request, await categories.TreeWithAsync(request.Category, ct));
-        if (text is not null && text.Status != ListingStatus.Draft)
-            errors = [.. Missing(text.Attributes.Missing)];
-        if (text is null || errors.Count > 0)
+        var (text, errors) = ListingText.Of(request, await categories.TreeWithAsync(request.Category, ct), isNew: true);
+        if (text is null)
             return Problems.Validation([.. errors]);
 
         var created = await listings.CreateAsync(SellerId.Of(user), await names.OfAsync(user, ct), [(request.ProductId, text)], ct);
@@ -142,13 +140,11 @@ public static class ListingEndpoints
 
             if (product.ProductId is { } id && !ids.Add(id))
                 errors.Add(($"products[{i}].productId", "The same id comes twice."));
-            var (text, wrong) = ListingText.Of(product, await categories.TreeWithAsync(product.Category, ct), $"products[{i}].");
+            var (text, wrong) = ListingText.Of(product, await categories.TreeWithAsync(product.Category, ct), $"products[{i}].", isNew: true);
             errors.AddRange(wrong);
             if (text is null)
                 continue;
 
-            if (text.Status != ListingStatus.Draft)
-                errors.AddRange(Missing(text.Attributes.Missing, $"products[{i}]."));
             if (text.Variants.Select(variant => variant.Sku).Append(text.Sku).Any(sku => sku is not null && !skus.Add(sku)))
                 errors.Add(($"products[{i}].sku", "A SKU comes twice."));
             texts.Add((product.ProductId, text));
@@ -240,9 +236,6 @@ public static class ListingEndpoints
         return new Precondition(long.TryParse(dot < 0 ? plain : plain[..dot], NumberStyles.None, CultureInfo.InvariantCulture, out var revision) ? revision : 0);
     }
 
-    private static IEnumerable<(string Field, string Message)> Missing(IEnumerable<string> names, string prefix = "") =>
-        names.Select(name => ($"{prefix}attributes.{name}", "A published listing of this category needs it."));
-
     private static ProblemHttpResult Stale() => Problems.Of(
         StatusCodes.Status412PreconditionFailed, "precondition-failed", "The listing was changed since you read it.", "Read it again and repeat your change on top.");
 
@@ -255,7 +248,7 @@ public static class ListingEndpoints
                     StatusCodes.Status409Conflict, "product-id-taken", "Some of these ids already stand for something else.",
                     extensions: new Dictionary<string, object?> { ["productIds"] = taken.ProductIds });
             case Refusal.Incomplete incomplete:
-                return Problems.Validation([.. Missing(incomplete.Missing)]);
+                return Problems.Validation([.. incomplete.Missing.Select(name => ($"attributes.{name}", ListingText.NeededToPublish))]);
             case Refusal.OtherPictures:
                 return Problems.Validation(("imageIds", "All pictures of the listing, each once."));
             case Refusal.UnknownVariants unknown:

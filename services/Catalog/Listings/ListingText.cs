@@ -17,6 +17,7 @@ public sealed record ListingText(string Title, string Description, string Brand,
     public const int LongestBrand = 100;
     public const int LongestSku = 64;
     public const int LongestAddress = 2000;
+    public const string NeededToPublish = "A published listing of this category needs it.";
 
     public string? Sku { get; init; }
 
@@ -30,7 +31,8 @@ public sealed record ListingText(string Title, string Description, string Brand,
     public IReadOnlyList<WantedVariant> Variants { get; init; } = [];
 
     /// <summary>Every field, its length and its meaning; attributes as the category defines them. Errors name the field as it is sent.</summary>
-    public static (ListingText? Text, IReadOnlyList<(string Field, string Message)> Errors) Of(ListingRequest request, CategoryTree tree, string prefix = "")
+    /// <param name="isNew">It will be published unless it says otherwise; whether a changed one is, its row says.</param>
+    public static (ListingText? Text, IReadOnlyList<(string Field, string Message)> Errors) Of(ListingRequest request, CategoryTree tree, string prefix = "", bool isNew = false)
     {
         var errors = new List<(string Field, string Message)>();
         if (string.IsNullOrWhiteSpace(request.Title))
@@ -49,6 +51,8 @@ public sealed record ListingText(string Title, string Description, string Brand,
         else
             errors.Add(($"{prefix}category", "There is no such category."));
 
+        if (request.Status == ListingStatus.Published || (request.Status is null && isNew))
+            errors.AddRange(attributes.Missing.Select(name => ($"{prefix}attributes.{name}", NeededToPublish)));
         if (request.Status is not (null or ListingStatus.Draft or ListingStatus.Published))
             errors.Add(($"{prefix}status", "Either draft or published."));
         if (request.ImageUrl is { Length: > 0 } address && (address.Length > LongestAddress || !IsPicture(address)))
