@@ -33,6 +33,47 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
     }
 
     [Fact]
+    public async Task A_category_shows_everything_below_it_in_one_order()
+    {
+        string[] shelves = ["beauty", "beauty-skin", "beauty-bath", "beauty", "beauty-skin"];
+        var listed = new List<Guid>();
+        foreach (var (shelf, place) in shelves.Select((shelf, place) => (shelf, place)))
+        {
+            listed.Insert(0, (await ListAsync(shop.AsBruno, $"Soap {place}", category: shelf)).ProductId);
+            await ListAsync(shop.AsBruno, "Elsewhere", category: "jewellery-rings");
+        }
+
+        Assert.Equal(listed, await AllAsync("/api/v1/products?category=beauty&limit=2"));
+        Assert.Equal([listed[0], listed[3]], await AllAsync("/api/v1/products?category=beauty-skin&limit=1"));
+        Assert.Equal(listed, await AllAsync($"/api/v1/products?category=beauty&seller={shop.Bruno}&limit=2"));
+        Assert.Empty(await AllAsync($"/api/v1/products?category=beauty&seller={shop.Clara}"));
+    }
+
+    [Fact]
+    public async Task A_page_of_a_large_category_reads_no_more_than_its_shelves_newest()
+    {
+        await shop.Catalog.ScalarAsync<object>("""
+            INSERT INTO listings (product_id, seller_id, seller_name, title, description, brand, category, price_minor, currency, listed_at, updated_at)
+            SELECT gen_random_uuid(), $1, 'Many', 'Ball', '', '', CASE n % 3 WHEN 0 THEN 'sports' WHEN 1 THEN 'sports-fitness' ELSE 'sports-games' END, 100, 'GBP', now() - n * interval '1 second', now()
+            FROM generate_series(1, 30000) AS n
+            """, Guid.CreateVersion7());
+        await shop.Catalog.ScalarAsync<object>("ANALYZE listings");
+
+        var page = (await shop.AsNobody.GetFromJsonAsync<ProductPage>("/api/v1/products?category=sports&limit=20"))!;
+        var second = (await shop.AsNobody.GetFromJsonAsync<ProductPage>($"/api/v1/products?category=sports&limit=20&cursor={page.Next}"))!;
+
+        Assert.Equal(page.Items.Concat(second.Items).OrderByDescending(product => product.ListedAt).Select(product => product.ProductId), page.Items.Concat(second.Items).Select(product => product.ProductId));
+        Assert.Equal(40, page.Items.Concat(second.Items).Select(product => product.ProductId).Distinct().Count());
+        var plan = string.Join('\n', await PlanAsync("""
+            SELECT listed_at, product_id FROM unnest(ARRAY['sports', 'sports-fitness', 'sports-games']) AS shelf (code) CROSS JOIN LATERAL (
+                SELECT listed_at, product_id FROM listings WHERE category = shelf.code AND deleted_at IS NULL AND status = 'published' ORDER BY listed_at DESC, product_id DESC LIMIT 21) AS newest
+            ORDER BY listed_at DESC, product_id DESC LIMIT 21
+            """));
+        Assert.Contains("listings_published_of_category", plan);
+        Assert.DoesNotContain("Seq Scan on listings", plan);
+    }
+
+    [Fact]
     public async Task A_sellers_shelf_shows_only_theirs()
     {
         await ListAsync(shop.AsBruno, "Of Bruno", category: "pets");
@@ -101,5 +142,28 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
         Assert.InRange(categories.Count, 12, 30);
         Assert.Contains("gifts", categories);
         Assert.Contains("homeware", categories);
+    }
+
+    private async Task<List<Guid>> AllAsync(string path)
+    {
+        var seen = new List<Guid>();
+        for (string? cursor = ""; cursor is not null;)
+        {
+            var page = (await shop.AsNobody.GetFromJsonAsync<ProductPage>($"{path}&cursor={cursor}"))!;
+            seen.AddRange(page.Items.Select(product => product.ProductId));
+            cursor = page.Next;
+        }
+
+        return seen;
+    }
+
+    private async Task<List<string>> PlanAsync(string sql)
+    {
+        await using var explain = shop.Catalog.Database.CreateCommand($"EXPLAIN {sql}");
+        await using var reader = await explain.ExecuteReaderAsync();
+        var plan = new List<string>();
+        while (await reader.ReadAsync())
+            plan.Add(reader.GetString(0));
+        return plan;
     }
 }
