@@ -55,7 +55,7 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
         await shop.Catalog.ScalarAsync<object>("""
             INSERT INTO listings (product_id, seller_id, seller_name, title, description, brand, category, price_minor, currency, listed_at, updated_at)
             SELECT gen_random_uuid(), $1, 'Many', 'Ball', '', '', CASE n % 3 WHEN 0 THEN 'sports' WHEN 1 THEN 'sports-fitness' ELSE 'sports-games' END, 100, 'GBP', now() - n * interval '1 second', now()
-            FROM generate_series(1, 30000) AS n
+            FROM generate_series(1, 3000) AS n
             """, Guid.CreateVersion7());
         await shop.Catalog.ScalarAsync<object>("ANALYZE listings");
 

@@ -194,7 +194,7 @@ public sealed class WhenPicturesAppear(CatalogFixture shop) : IClassFixture<Cata
 
         Assert.Equal((shop.Bruno, 1, 24), (owner.GetProperty("sellerId").GetGuid(), owner.GetProperty("images").GetInt32(), owner.GetProperty("mostImages").GetInt32()));
         await AssertProblemAsync(await shop.Catalog.AsNeighbour("media").GetAsync(new Uri($"/internal/listings/{Guid.CreateVersion7()}/owner", UriKind.Relative), Ct), HttpStatusCode.NotFound);
-        await AssertProblemAsync(await shop.Catalog.AsNeighbour("cart").GetAsync(new Uri($"/internal/listings/{lamp}/owner", UriKind.Relative), Ct), HttpStatusCode.Unauthorized);
+        await AssertProblemAsync(await shop.Catalog.AsNeighbour("cart").GetAsync(new Uri($"/internal/listings/{lamp}/owner", UriKind.Relative), Ct), HttpStatusCode.Forbidden);
         await AssertProblemAsync(await shop.AsBruno.GetAsync(new Uri($"/internal/listings/{lamp}/owner", UriKind.Relative), Ct), HttpStatusCode.Unauthorized);
     }
 

@@ -133,8 +133,8 @@ public sealed class WhenAPriceHasAHistory(CatalogFixture shop) : IClassFixture<C
         await using var database = NpgsqlDataSource.Create(address);
         // Back to just before the migration, with a listing of that time.
         foreach (var sql in (string[])[
-            "DROP TABLE price_history", "DROP FUNCTION remember_price, remember_price_of_listing, remember_price_of_variant CASCADE",
-            "DELETE FROM schema_migrations WHERE source = 'service' AND number = 21",
+            "DROP TABLE price_history", "DROP FUNCTION remember_price_of_listing, remember_price_of_variant CASCADE",
+            "DELETE FROM schema_migrations WHERE source = 'service' AND number IN (21, 30)",
             """
             INSERT INTO listings (product_id, seller_id, seller_name, title, description, brand, category, price_minor, currency, listed_at, updated_at, status)
             SELECT id::uuid, id::uuid, 'Bruno', 'Lamp', '', '', 'lighting', 700, 'GBP', '2026-01-01Z', '2026-02-01Z', status
