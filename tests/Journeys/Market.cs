@@ -342,6 +342,9 @@ public sealed class Market : IAsyncLifetime
             await Eventually.Async(() => Task.FromResult(!Signals.IsAlive(victim.Pid!.Value, victim.StartedAt!.Value)), $"{victim.Name} is gone", TimeSpan.FromSeconds(10));
     }
 
+    /// <summary>kill -9 of every instance, and again of what the launcher puts in its place, until this is disposed of.</summary>
+    public KeptDown KeepDown(string name) => new(() => Current().Parts.Where(part => (part.AppId ?? part.Name) == name));
+
     public int PidOf(string part) => Current().Parts.First(candidate => candidate.Name == part).Pid!.Value;
 
     /// <summary>Waits until every part runs and the gateway says it is ready.</summary>
@@ -444,6 +447,43 @@ internal sealed class AnyGateway(IReadOnlyList<string> addresses) : DelegatingHa
             {
                 // What it had begun is begun once more: every call of these journeys may be repeated.
             }
+        }
+    }
+}
+
+/// <summary>Processes that do not get up again for a while.</summary>
+public sealed class KeptDown : IAsyncDisposable
+{
+    private readonly CancellationTokenSource over = new();
+    private readonly Task killing;
+
+    public KeptDown(Func<IEnumerable<RunningPart>> parts) => killing = Task.Run(async () =>
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        do
+        {
+            foreach (var part in parts().Where(part => part is { Pid: not null, StartedAt: not null } && Signals.IsAlive(part.Pid.Value, part.StartedAt.Value)))
+                Signals.Send(part.Pid!.Value, Signals.Kill);
+        }
+        while (await NextAsync(timer));
+    });
+
+    public async ValueTask DisposeAsync()
+    {
+        await over.CancelAsync();
+        await killing;
+        over.Dispose();
+    }
+
+    private async Task<bool> NextAsync(PeriodicTimer timer)
+    {
+        try
+        {
+            return await timer.WaitForNextTickAsync(over.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
         }
     }
 }

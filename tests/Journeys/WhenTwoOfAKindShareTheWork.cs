@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using Marketplace.Local.Launcher;
@@ -73,6 +74,40 @@ public sealed class WhenTwoOfAKindShareTheWork(WhenTwoOfAKindShareTheWork.Twins 
         Assert.Equal(1400, await guest.FillCartAsync((mug, 2)));
         var elsewhere = new Person(second, guest.Session);
         Assert.Equal(2, (await elsewhere.GetAsync("/api/v1/cart")).Expect(HttpStatusCode.OK).Json.GetProperty("lines")[0].GetProperty("quantity").GetInt32());
+    }
+
+    [Fact]
+    public async Task A_changed_price_is_at_every_gateway_within_two_seconds_whatever_readers_do()
+    {
+        var promised = TimeSpan.FromSeconds(2);
+        var mug = await market.ListAsync("Mug whose price moves", 1000, ("north", 5));
+        using var over = new CancellationTokenSource();
+        var looks = new ConcurrentQueue<(long At, long Price)>();
+        var readers = market.System.GatewayUrls.SelectMany(address => Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+        {
+            using var http = new HttpClient { BaseAddress = new Uri(address) };
+            var shopper = new Person(http, null);
+            while (!over.IsCancellationRequested)
+            {
+                var at = Stopwatch.GetTimestamp();
+                looks.Enqueue((at, (await shopper.GetAsync($"/api/v1/products/{mug}")).Expect(HttpStatusCode.OK).Json.GetProperty("price").GetProperty("minor").GetInt64()));
+            }
+        }))).ToList();
+
+        var changes = new List<(long At, long Price)>();
+        for (var price = 1001L; price <= 1004; price++)
+        {
+            (await market.Seller.PutAsync(
+                $"/api/v1/products/{mug}", new { title = "Mug", description = "", brand = "Journey", category = "gifts", price = new { minor = price, currency = "GBP" } }, ("If-Match", "*"))).Expect(HttpStatusCode.OK);
+            changes.Add((Stopwatch.GetTimestamp(), price));
+            await Eventually.Async(() => Task.FromResult(Stopwatch.GetElapsedTime(changes[^1].At) > promised * 1.5), "the promise is due", TimeSpan.FromSeconds(10));
+        }
+
+        await over.CancelAsync();
+        await Task.WhenAll(readers);
+        var late = looks.Where(look => changes.Any(change => look.Price < change.Price && Stopwatch.GetElapsedTime(change.At, look.At) > promised)).ToList();
+        Assert.True(late.Count == 0, $"{late.Count} of {looks.Count} looks showed a price that had changed more than {promised.TotalSeconds} s before.");
+        Assert.Contains(looks, look => look.Price == 1004);
     }
 
     /// <summary>What a shopper does whose answer was lost or was an error of ours: the same once more, with the same key.</summary>

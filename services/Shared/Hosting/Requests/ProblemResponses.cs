@@ -85,6 +85,8 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
         {
             LogUnavailable(http.Request.Method, http.Request.Path, fault.GetType().Name, fault.Message);
             http.Response.Headers.RetryAfter = "1";
+            if (fault is NpgsqlException)
+                http.Response.Headers[Degradation.Header] = "database";     // whoever can answer from memory instead tells why
             await WriteAsync(http, Problems.ForStatus(StatusCodes.Status503ServiceUnavailable));
             return;
         }
