@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Net;
+using System.Text;
 using Marketplace.Hosting;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
@@ -33,6 +34,12 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
 
     private async Task PassAsync(HttpContext http, PublicRoute route, string prefix, Crossing crossing)
     {
+        if (crossing.Unwritable(http.Request.Headers) is { } header)
+        {
+            await Problems.Of(StatusCodes.Status400BadRequest, "bad-request", "The request cannot be understood.", $"{header} may hold ASCII characters only.").ExecuteAsync(http);
+            return;
+        }
+
         var error = await forwarder.SendAsync(http, prefix, sidecar.Http, config, crossing, http.RequestAborted);
         if (error == ForwarderError.None || http.Response.HasStarted)
             return;
@@ -84,6 +91,9 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
         private readonly string[] passedBack = route.IsFile ? PassedHeaders.FileOut : PassedHeaders.Out;
         private readonly string[] ofContent = route.IsFile ? PassedHeaders.FileContentOut : PassedHeaders.ContentOut;
         private readonly bool passesToken = route is { Access: not (Access.Webhook or Access.Shared), IsFile: false };
+
+        /// <summary>A header that the server takes as UTF-8 and the client refuses to write, which would look as if the service were away. Dropping it could drop an If-Match.</summary>
+        public string? Unwritable(IHeaderDictionary from) => Array.Find(passed, name => from.TryGetValue(name, out var values) && !Ascii.IsValid(values.ToString()));
 
         public override ValueTask TransformRequestAsync(HttpContext http, HttpRequestMessage request, string prefix, CancellationToken ct)
         {

@@ -70,6 +70,17 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         Assert.Null(Assert.Single(gateway.Sidecar.Arrived).Header("Authorization"));
     }
 
+    [Theory]
+    [InlineData("Idempotency-Key"), InlineData("If-Match"), InlineData("User-Agent")]
+    public async Task A_header_that_cannot_be_written_again_is_refused_and_named(string header)
+    {
+        var (status, text) = await gateway.RawAsync("/api/v1/guests", "POST", $"{header}: caf\u00c3\u00a9", "Content-Length: 0");   // é, in the bytes of UTF-8
+
+        Assert.Equal(400, status);
+        Assert.Contains($"{header} may hold ASCII characters only.", text, StringComparison.Ordinal);
+        Assert.Empty(gateway.Sidecar.Arrived);
+    }
+
     [Fact]
     public async Task What_sidecars_and_servers_add_stays_inside()
     {
