@@ -79,6 +79,12 @@ internal sealed class StandIn : IAsyncDisposable
             return indices.Single(index => index.Value.Aliases.Contains(alias)).Key;
     }
 
+    public void SetMeta(string index, string key, string value)
+    {
+        lock (gate)
+            indices[index].Meta[key] = value;
+    }
+
     public bool IsBlocked(string index)
     {
         lock (gate)

@@ -349,7 +349,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
             }
 
             var reason = $"{item.Status} {item.Error?.Type}: {item.Error?.Reason}";
-            if (IsTransient(item))
+            if (IsTransient(item) || index == elasticsearch.Options.Index && item.Error?.Type == "index_not_found_exception")
             {
                 again.Add(items[number]);
                 (why, isBlocked) = (reason, isBlocked || item.Error?.Type == "cluster_block_exception");
@@ -366,7 +366,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
 
     /// <summary>Another replica wrote the document at the same time, it is too busy, or a rebuild is handing over: the alias is about to point elsewhere.</summary>
     private static bool IsTransient(ResponseItem item) =>
-        ElasticsearchConnection.IsTransient(item.Status) || item.Status == 409 || item.Error?.Type is "cluster_block_exception" or "index_not_found_exception" or "index_closed_exception";
+        ElasticsearchConnection.IsTransient(item.Status) || item.Status == 409 || item.Error?.Type is "cluster_block_exception" or "index_closed_exception";
 
     [LoggerMessage(LogLevel.Information, "Elasticsearch did not take {Count} changes yet ({Reason})")]
     private partial void LogAgain(int count, string reason);
