@@ -3,6 +3,7 @@ using Marketplace.Contracts;
 using Marketplace.Hosting;
 using Marketplace.Search.Clients;
 using Marketplace.Search.Engine;
+using Marketplace.Search.Engine.Elasticsearch;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.Options;
 
@@ -55,6 +56,8 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
                 while (filling && Status.State == "failed")
                 {
                     await Task.Delay(BetweenFillings, time, stoppingToken);
+                    if (!await engine.NeedsFillingAsync(stoppingToken))
+                        break;                                  // another replica did it
                     await RunAsync(stoppingToken);
                 }
 
@@ -77,6 +80,11 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             var removed = await index.CompleteAsync(ct);
             Status = Status with { State = "done", Removed = removed, EndedAt = time.GetUtcNow() };
             LogDone(Status.Read, removed);
+        }
+        catch (Exception engineAway) when (engineAway is ElasticsearchAwayException or RebuildElsewhereException)
+        {
+            Status = Status with { State = "failed", EndedAt = time.GetUtcNow(), Error = engineAway.Message };
+            LogNotNow(engineAway.Message);
         }
         catch (Exception away) when (away is HttpRequestException or TaskCanceledException && !ct.IsCancellationRequested)
         {
@@ -151,6 +159,11 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             {
                 return await ask();
             }
+            catch (Exception engineAway) when (engineAway is ElasticsearchAwayException or RebuildElsewhereException)
+            {
+                Status = Status with { State = "failed", EndedAt = time.GetUtcNow(), Error = engineAway.Message };
+                LogNotNow(engineAway.Message);
+            }
             catch (Exception away) when (away is HttpRequestException or TaskCanceledException && attempt < 8 && !ct.IsCancellationRequested)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 8000)), time, ct);
@@ -165,6 +178,9 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
 
     [LoggerMessage(LogLevel.Warning, "The index was not rebuilt, a neighbour does not answer ({Reason})")]
     private partial void LogFailed(string reason);
+
+    [LoggerMessage(LogLevel.Warning, "The index was not rebuilt ({Reason})")]
+    private partial void LogNotNow(string reason);
 
     [LoggerMessage(LogLevel.Error, "The index was not rebuilt")]
     private partial void LogBroken(Exception fault);

@@ -46,7 +46,7 @@ internal sealed class AnElasticsearch : IAsyncDisposable
     private AnElasticsearch(string address, StandIn? standIn) => (this.address, this.standIn) = (address, standIn);
 
     public (string Key, string Value)[] Settings =>
-        [("Secrets:elasticsearch-url", address), ("Search:Elasticsearch:Index", index), ("Search:Elasticsearch:WritePatience", "00:00:05")];
+        [("Secrets:elasticsearch-url", address), ("Search:Elasticsearch:Index", index), ("Search:Elasticsearch:WritePatience", "00:00:05"), ("Search:Elasticsearch:SearchTimeout", "00:00:30")];
 
     public static async Task<AnElasticsearch> OfOnesOwnAsync()
     {

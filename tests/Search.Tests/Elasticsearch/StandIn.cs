@@ -143,8 +143,7 @@ internal sealed class StandIn : IAsyncDisposable
         [] => "/",
         [['_', ..] action] => $"/{action}",
         [_] => "/{index}",
-        [_, var action] => $"/{{index}}/{action}",
-        var other => throw new InvalidOperationException($"{string.Join('/', other)} is no address the stand-in knows."),
+        [_, .. var action] => $"/{{index}}/{string.Join('/', action)}",
     };
 
     private StandInReply Answer(SentRequest request, IQueryCollection query)
@@ -153,6 +152,8 @@ internal sealed class StandIn : IAsyncDisposable
         return (request.Method, request.Target) switch
         {
             ("GET" or "HEAD", "/") => Ok(new JsonObject { ["name"] = "stand-in", ["cluster_name"] = "stand-in", ["version"] = new JsonObject { ["number"] = "9.1.0" }, ["tagline"] = "You Know, for Search" }),
+            ("HEAD", "/{index}") => One(name) is not null ? Ok(new JsonObject()) : throw new InvalidOperationException(),
+            ("PUT", "/{index}/_block/write") => Block(One(name)),
             ("GET", "/{index}") => Ok(new JsonObject(Named(name).Select(index => KeyValuePair.Create(index.Key, (JsonNode?)index.Value.Described())))),
             ("PUT", "/{index}") => Create(name, Read(request.Body)),
             ("DELETE", "/{index}") => Delete(name, query["ignore_unavailable"] == "true"),
@@ -180,6 +181,12 @@ internal sealed class StandIn : IAsyncDisposable
     {
         index.Refresh();
         return Ok(new JsonObject { ["_shards"] = Shards() });
+    }
+
+    private static StandInReply Block(StandInIndex index)
+    {
+        index.Blocked = true;
+        return Ok(new JsonObject { ["acknowledged"] = true, ["shards_acknowledged"] = true, ["indices"] = new JsonArray(new JsonObject { ["name"] = index.Name, ["blocked"] = true }) });
     }
 
     internal static JsonObject Shards() => new() { ["total"] = 1, ["successful"] = 1, ["skipped"] = 0, ["failed"] = 0 };
@@ -255,7 +262,11 @@ internal sealed class StandInRefusal(int status, string type, string reason) : E
 }
 
 /// <param name="Words">By field, as analysed.</param>
-internal sealed record StandInDocument(string Id, JsonObject Source, IReadOnlyDictionary<string, IReadOnlyList<string>> Words);
+internal sealed record StandInDocument(string Id, JsonObject Source, IReadOnlyDictionary<string, IReadOnlyList<string>> Words)
+{
+    /// <summary>As a script that scores sees them.</summary>
+    public Dictionary<string, object?> Fields { get; } = Source.ToDictionary(field => field.Key, field => (object?)new Dictionary<string, object?> { ["value"] = JsonValues.Of(field.Value) });
+}
 
 /// <summary>Documents as written, and as they were when searches were last shown them.</summary>
 internal sealed class StandInIndex(string name, JsonObject definition)
@@ -271,7 +282,7 @@ internal sealed class StandInIndex(string name, JsonObject definition)
 
     public JsonObject Meta { get; set; } = definition["mappings"]!["_meta"]!.AsObject();
 
-    public bool Blocked { get; private set; }
+    public bool Blocked { get; set; }
 
     public Dictionary<string, StandInDocument> Documents { get; } = new(StringComparer.Ordinal);
 
@@ -281,11 +292,9 @@ internal sealed class StandInIndex(string name, JsonObject definition)
 
     public string? SimilarityOf(string field) => properties[field]!["similarity"]?.GetValue<string>();
 
-    public Painless ScriptOf(string similarity)
-    {
-        var script = definition["settings"]!["similarity"]![similarity]!["script"]!["source"]!.GetValue<string>();
-        return scripts.TryGetValue(script, out var compiled) ? compiled : scripts[script] = Painless.Compile(script);
-    }
+    public Painless ScriptOf(string similarity) => Compiled(definition["settings"]!["similarity"]![similarity]!["script"]!["source"]!.GetValue<string>());
+
+    public Painless Compiled(string script) => scripts.TryGetValue(script, out var compiled) ? compiled : scripts[script] = Painless.Compile(script);
 
     public void Refresh() => Searchable = [.. Documents.Values.OrderBy(document => document.Id, StringComparer.Ordinal)];
 
@@ -310,9 +319,7 @@ internal sealed class StandInIndex(string name, JsonObject definition)
 
         var known = Documents.GetValueOrDefault(id);
         var source = (Dictionary<string, object?>)JsonValues.Of(known?.Source ?? (body["scripted_upsert"]?.GetValue<bool>() == true ? body["upsert"] : throw new StandInRefusal(404, "document_missing_exception", id)))!;
-        var script = body["script"]!["source"]!.GetValue<string>();
-        if (!scripts.TryGetValue(script, out var compiled))
-            scripts[script] = compiled = Painless.Compile(script);
+        var compiled = Compiled(body["script"]!["source"]!.GetValue<string>());
         var context = new Dictionary<string, object?> { ["_source"] = source, ["_now"] = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), ["op"] = known is null ? "create" : "index" };
         compiled.Run(new Dictionary<string, object?> { ["ctx"] = context, ["params"] = JsonValues.Of(body["script"]!["params"]) });
         var result = "noop";

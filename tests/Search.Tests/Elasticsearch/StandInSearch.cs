@@ -144,13 +144,12 @@ internal sealed class StandInSearch
         static IEnumerable<JsonNode> Clauses(JsonNode? clauses) => clauses switch { null => [], JsonArray several => several.OfType<JsonNode>(), var one => [one] };
     }
 
-    private static double Scripted(JsonObject body, double inner, StandInDocument document)
+    private double Scripted(JsonObject body, double inner, StandInDocument document)
     {
         if (body["boost_mode"]?.GetValue<string>() != "replace")
             throw new StandInRefusal(400, "parsing_exception", "the stand-in knows boost_mode replace only");
         var script = body["functions"]!.AsArray().Single()!["script_score"]!["script"]!;
-        var fields = document.Source.ToDictionary(field => field.Key, field => (object?)new Dictionary<string, object?> { ["value"] = JsonValues.Of(field.Value) });
-        var result = Painless.Compile(script["source"]!.GetValue<string>()).Run(new Dictionary<string, object?> { ["_score"] = inner, ["doc"] = fields, ["params"] = JsonValues.Of(script["params"]) });
+        var result = index.Compiled(script["source"]!.GetValue<string>()).Run(new Dictionary<string, object?> { ["_score"] = inner, ["doc"] = document.Fields, ["params"] = JsonValues.Of(script["params"]) });
         return (float)Number(result!);
     }
 
@@ -199,7 +198,7 @@ internal sealed class StandInSearch
                 return next >= 0;
             });
             if (found && gaps <= slop)
-                return Similar(body.Key, words.Count, 1) * Boost(body.Value.AsObject());
+                return phrase.Length * Similar(body.Key, words.Count, 1) * Boost(body.Value.AsObject());     // each of its words scores
         }
 
         return null;

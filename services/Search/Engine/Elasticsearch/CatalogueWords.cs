@@ -16,7 +16,7 @@ internal sealed record NearWord(string Term, string Written, int Edits, int Prod
 /// </summary>
 internal sealed class CatalogueWords(ElasticsearchConnection elasticsearch)
 {
-    private const int MostNear = 12;
+    public const int MostNear = 12;
     private const int NearLookedAt = 50;
     private const string Counts = "counts";
     private const string InTitles = "t:";

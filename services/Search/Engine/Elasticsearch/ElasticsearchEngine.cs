@@ -53,8 +53,8 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
         if (!opened.Task.IsCompletedSuccessfully)
             return waitingFor;
 
-        var ping = await opened.Task.Result.Connection.Client.PingAsync(ct);
-        away = !ping.IsValidResponse;
+        var parts = opened.Task.Result;
+        away = !(await parts.Connection.Client.Indices.ExistsAsync(new ExistsRequest(parts.Connection.Options.Index), ct)).Exists;
         return away ? "Elasticsearch does not answer" : null;
     }
 
@@ -172,7 +172,7 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
         if (indices.SingleOrDefault(index => index is { Serving: true, Blocked: true }) is not { } serving || indices.Any(index => ElasticsearchRebuild.Alive(index, connection.Options, time)))
             return;
 
-        connection.Checked(await connection.Client.Indices.PutSettingsAsync(new PutIndicesSettingsRequest(serving.Name, new IndexSettings { Blocks = new IndexSettingBlocks { Write = false } }), ct));
+        await ElasticsearchRebuild.LiftBlockAsync(connection, serving.Name, ct);
         LogLifted(serving.Name);
     }
 

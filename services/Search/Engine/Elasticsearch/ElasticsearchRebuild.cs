@@ -97,7 +97,8 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
             throw new InvalidOperationException($"Another rebuild took over from this one, which was not heard of for {Options.RebuildLease}; the index stays as it is.");
 
         var switched = false;
-        await BlockWritesAsync(true, ct);
+        // Answered when no write is under way any more, which a setting alone would not be.
+        elasticsearch.Checked(await elasticsearch.Client.Indices.AddBlockAsync(new AddBlockRequest(from, IndicesBlockOptions.Write), ct));
         try
         {
             await CarryAsync(TouchedSince(since - ClockSkew), evenIfUnchanged: false, ct);
@@ -120,7 +121,7 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
         finally
         {
             if (!switched)
-                await BlockWritesAsync(false, CancellationToken.None);
+                await LiftBlockAsync(elasticsearch, from, CancellationToken.None);
         }
 
         elasticsearch.Checked(await elasticsearch.Client.Indices.DeleteAsync(new DeleteIndexRequest(from) { IgnoreUnavailable = true }, ct));
@@ -145,9 +146,8 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
         elasticsearch.Checked(await elasticsearch.Client.Indices.PutMappingAsync(new PutMappingRequest(to) { Meta = Meta(filled: false) }, ct));
     }
 
-    private async Task BlockWritesAsync(bool block, CancellationToken ct) =>
-        elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(
-            new PutIndicesSettingsRequest(from, new IndexSettings { Blocks = new IndexSettingBlocks { Write = block } }), ct));
+    public static async Task LiftBlockAsync(ElasticsearchConnection elasticsearch, string index, CancellationToken ct) =>
+        elasticsearch.Checked(await elasticsearch.Client.Indices.PutSettingsAsync(new PutIndicesSettingsRequest(index, new IndexSettings { Blocks = new IndexSettingBlocks { Write = false } }), ct));
 
     private static NumberRangeQuery TouchedSince(DateTimeOffset time) => new(ProductIndex.Touched) { Gte = time.ToUnixTimeMilliseconds() };
 

@@ -111,7 +111,7 @@ internal sealed class WordsOfAsk
         {
             var nearby = catalogue.NearTo(typed.Written, typed.Edits);
             if (exact == 0 && nearby is not [{ Edits: 1 }, ..] && SingularOf(typed.Written) is { } singular)
-                nearby = [.. nearby.Concat(catalogue.NearTo(singular, typed.Edits)).OrderBy(other => other.Edits)];
+                nearby = [.. nearby.Concat(catalogue.NearTo(singular, typed.Edits)).OrderBy(other => other.Edits).Take(CatalogueWords.MostNear)];    // Elasticsearch has a limit for clauses
             foreach (var other in nearby.Where(other => other.Term != term))
             {
                 var meant = ask.Spelling == Spelling.Near || exact == 0 || other.Edits == 1 && other.Products >= Math.Max(FarCommoner, exact * FarCommoner);
@@ -154,7 +154,7 @@ internal sealed class WordsOfAsk
     private MatchPhraseQuery PhraseOf(IReadOnlyList<WantedWord> words)
     {
         var terms = words.SelectMany(word => word.Readings[0].Terms).ToList();
-        return new MatchPhraseQuery(ProductIndex.Title, string.Join(' ', terms)) { Slop = 1, Boost = InOrder * terms.Sum(term => RarityOf(catalogue.TitlesWith(term))) };
+        return new MatchPhraseQuery(ProductIndex.Title, string.Join(' ', terms)) { Slop = 1, Boost = InOrder * terms.Average(term => RarityOf(catalogue.TitlesWith(term))) };    // it scores each of them
     }
 
     private int CountOf(string term) => Math.Max(1, Math.Max(catalogue.ProductsWith(term), catalogue.TitlesWith(term)));
