@@ -52,11 +52,13 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
     [Fact]
     public async Task A_page_of_a_large_category_reads_no_more_than_its_shelves_newest()
     {
+        await shop.Catalog.ScalarAsync<object>("ALTER TABLE listings DISABLE TRIGGER USER");
         await shop.Catalog.ScalarAsync<object>("""
             INSERT INTO listings (product_id, seller_id, seller_name, title, description, brand, category, price_minor, currency, listed_at, updated_at)
             SELECT gen_random_uuid(), $1, 'Many', 'Ball', '', '', CASE n % 3 WHEN 0 THEN 'sports' WHEN 1 THEN 'sports-fitness' ELSE 'sports-games' END, 100, 'GBP', now() - n * interval '1 second', now()
-            FROM generate_series(1, 3000) AS n
+            FROM generate_series(1, 15000) AS n
             """, Guid.CreateVersion7());
+        await shop.Catalog.ScalarAsync<object>("ALTER TABLE listings ENABLE TRIGGER USER");
         await shop.Catalog.ScalarAsync<object>("ANALYZE listings");
 
         var page = (await shop.AsNobody.GetFromJsonAsync<ProductPage>("/api/v1/products?category=sports&limit=20"))!;
@@ -69,7 +71,7 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
                 SELECT listed_at, product_id FROM listings WHERE category = shelf.code AND deleted_at IS NULL AND status = 'published' ORDER BY listed_at DESC, product_id DESC LIMIT 21) AS newest
             ORDER BY listed_at DESC, product_id DESC LIMIT 21
             """));
-        Assert.Contains("listings_published_of_category", plan);
+        Assert.Contains("using listings_published_", plan, StringComparison.Ordinal);
         Assert.DoesNotContain("Seq Scan on listings", plan);
     }
 
