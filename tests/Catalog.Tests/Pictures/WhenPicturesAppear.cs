@@ -210,7 +210,8 @@ public sealed class WhenPicturesAppear(CatalogFixture shop) : IClassFixture<Cata
 
     private static ImageProcessed Processed(Guid productId, string image) => new(productId, image, 3000, 2000,
         [.. new[] { 200, 800, 2000 }.SelectMany(box => new[] { ("webp", "webp"), ("jpeg", "jpg") }.Select(format =>
-            new ImageRendition(box, format.Item1, box, box * 2 / 3, 100, $"/api/v1/media/{image}/{box}.{format.Item2}")))]) { OccurredAt = DateTimeOffset.UtcNow };
+            new ImageRendition(box, format.Item1, box, box * 2 / 3, 100, $"/api/v1/media/{image}/{box}.{format.Item2}")))])
+    { OccurredAt = DateTimeOffset.UtcNow };
 
     private static ImageRejected Rejected(Guid productId, string image) => new(productId, image, "The file is cut off.") { OccurredAt = DateTimeOffset.UtcNow };
 
