@@ -28,7 +28,10 @@ public sealed record LocalService(RunApp App)
     public string? Database => Directory.Exists(Path.Combine(App.Folder, "Migrations")) ? App.AppId.Replace('-', '_') : null;
 }
 
-/// <summary>A service with an index or store of its own inside says in its settings that it lets one process in, and why.</summary>
+/// <summary>
+/// A service with an index or store of its own inside says in its settings that it lets one process in, and why; and, where that depends on
+/// a setting, while which one has which value (<c>"While": { "Search:Engine": "lucene" }</c>).
+/// </summary>
 public sealed record ReplicaLimit(int AtMost, string Because, string File)
 {
     public static ReplicaLimit? Read(string settings)
@@ -38,7 +41,7 @@ public sealed record ReplicaLimit(int AtMost, string Because, string File)
         try
         {
             using var json = JsonDocument.Parse(System.IO.File.ReadAllBytes(settings), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
-            return json.RootElement.TryGetProperty("Replicas", out var replicas)
+            return json.RootElement.TryGetProperty("Replicas", out var replicas) && Applies(json.RootElement, replicas)
                 ? new ReplicaLimit(replicas.GetProperty(nameof(AtMost)).GetInt32(), replicas.GetProperty(nameof(Because)).GetString()!, settings)
                 : null;
         }
@@ -46,5 +49,20 @@ public sealed record ReplicaLimit(int AtMost, string Because, string File)
         {
             throw new LaunchException($"{settings}:{wrong.LineNumber + 1}: not valid JSON: {wrong.Message}");
         }
+    }
+
+    private static bool Applies(JsonElement settings, JsonElement replicas) =>
+        !replicas.TryGetProperty("While", out var conditions) || conditions.EnumerateObject().All(condition =>
+            string.Equals(Environment.GetEnvironmentVariable(condition.Name.Replace(":", "__", StringComparison.Ordinal)) ?? Setting(settings, condition.Name), condition.Value.GetString(), StringComparison.OrdinalIgnoreCase));
+
+    private static string? Setting(JsonElement settings, string path)
+    {
+        foreach (var name in path.Split(':'))
+        {
+            if (settings.ValueKind != JsonValueKind.Object || !settings.TryGetProperty(name, out settings))
+                return null;
+        }
+
+        return settings.ToString();
     }
 }

@@ -37,7 +37,11 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
         "redis-password", .. plan.Needs.Redis ? (string[])["redis-host"] : [], .. plan.Needs.RabbitMq ? (string[])["rabbitmq-url"] : [],
         .. plan.Needs.Kafka ? (string[])["kafka-brokers"] : [], .. plan.Needs.Mail ? (string[])["smtp-host", "smtp-port"] : [],
         "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap",
+        .. ConfiguredElasticsearch is null ? (string[])[] : ["elasticsearch-url"],
     ]);
+
+    /// <summary>Of the search service's other engine, which is never started here: <c>MARKETPLACE_ELASTICSEARCH=http://user:password@host:9200</c>.</summary>
+    private static string? ConfiguredElasticsearch => Environment.GetEnvironmentVariable("MARKETPLACE_ELASTICSEARCH") is { Length: > 0 } address ? address : null;
 
     /// <summary>Ports that others are told of before anything runs.</summary>
     public void Declare()
@@ -217,6 +221,8 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
         secrets["stripe-api-base"] = realKey is { Length: > 0 } ? "" : $"http://127.0.0.1:{provider.Port}";
         secrets["operator-password"] = keys.OperatorPassword;
         secrets["signing-key-wrap"] = keys.SigningKeyWrap;
+        if (ConfiguredElasticsearch is { } elasticsearch)
+            secrets["elasticsearch-url"] = elasticsearch;
         if (plan.Needs.Mail)
         {
             secrets["smtp-host"] = "127.0.0.1";

@@ -85,6 +85,15 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         Assert.Equal(1, new LocalService(Marketplace.Local.Sidecar.RunFile.RunPlan.Read(SourceTree.Find().RunFile).Apps.Single(app => app.AppId == "search")).Replicas!.AtMost);
     }
 
+    [Theory]
+    [InlineData("embedded", true), InlineData("Shared", false)]
+    public void What_allows_one_process_only_while_a_setting_is_so_allows_more_otherwise(string engine, bool limited)
+    {
+        tree.Write("apps/shop/appsettings.json", $$"""{ "Find": { "With": "{{engine}}" }, "Replicas": { "AtMost": 1, "Because": "since its index is embedded", "While": { "Find:With": "Embedded" } } }""");
+
+        Assert.Equal(limited, ReplicaLimit.Read(Path.Combine(tree.Root, "apps/shop/appsettings.json")) is not null);
+    }
+
     [Fact]
     public async Task A_port_of_somebody_else_is_an_error_with_its_holder_where_it_is_wanted()
     {
