@@ -19,7 +19,7 @@ internal sealed partial class LuceneIndex(SearchOptions options, string folder, 
     private const string Format = "8";
     private const string FormatKey = "format";
     private const string FilledKey = "filled";
-    private const int WorthSharing = 300;
+    private const int WorthSharing = 2_000;
 
     /// <summary>How long an order is remembered as counted: far longer than a broker delivers again.</summary>
     private static readonly TimeSpan OrderMemory = TimeSpan.FromDays(3);
