@@ -41,6 +41,7 @@ public sealed class WhenSearchReadsTheWholeShop : IAsyncLifetime
     public async Task A_page_says_what_the_events_said()
     {
         var listed = await ListAsync(shop.AsBruno);
+        (await shop.Catalog.DeliverAsync(new ReviewPublished(listed.ProductId, 4.5, 12, Version: 3))).EnsureSuccessStatusCode();
 
         var page = await PageAsync(null, limit: 1_000);
 
@@ -48,6 +49,8 @@ public sealed class WhenSearchReadsTheWholeShop : IAsyncLifetime
         var shown = page.GetProperty("items").EnumerateArray().Single().Deserialize<ProductUpserted>(JsonSerializerOptions.Web)!;
         Assert.Equal(listed.ProductId, shown.ProductId);
         Assert.Equal(Text(told), Text(shown));
+        var rating = page.GetProperty("ratings").EnumerateArray().Single();
+        Assert.Equal((listed.ProductId, 4.5, 12, 3), (rating.GetProperty("productId").GetGuid(), rating.GetProperty("average").GetDouble(), rating.GetProperty("count").GetInt32(), rating.GetProperty("version").GetInt64()));
 
         static string Text(ProductUpserted listing) => JsonSerializer.Serialize(listing with { EventId = Guid.Empty, OccurredAt = default });
     }

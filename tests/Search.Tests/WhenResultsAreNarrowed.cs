@@ -36,6 +36,17 @@ public abstract class WhenResultsAreNarrowed(WhenResultsAreNarrowed.AShopWithShe
     }
 
     [Fact]
+    public async Task A_measure_narrows_and_is_counted_in_the_words_shoppers_read()
+    {
+        var page = await search.FindAsync("facets=attr.screen-size,attr.washable");
+
+        Assert.Equal("6.1 in 1", page.Count("attr.screen-size"));
+        Assert.Equal("yes 1", page.Count("attr.washable"));
+        Assert.Equal(["Red dress"], await SortedAsync("attr.screen-size=6.1%20in&attr.washable=YES"));
+        Assert.Empty(await SortedAsync("attr.screen-size=6.1"));
+    }
+
+    [Fact]
     public async Task A_price_range_has_both_its_ends()
     {
         Assert.Equal(["Blue shirt", "Red shirt"], await SortedAsync("minPrice=2000&maxPrice=2500"));
@@ -158,7 +169,7 @@ public abstract class WhenResultsAreNarrowed(WhenResultsAreNarrowed.AShopWithShe
     }
 
     [Theory]
-    [InlineData("limit=1000000000"), InlineData("limit=-5"), InlineData("limit=0"), InlineData("q=%20%09%0a"), InlineData("attr.=x"), InlineData("attr.%00=%1f"), InlineData("category=%00"), InlineData("category=")]
+    [InlineData("limit=1000000000"), InlineData("limit=-5"), InlineData("limit=0"), InlineData("q=%20%09%0a"), InlineData("attr.=x"), InlineData("attr.%00=%1f"), InlineData("q=%00%01%1b%7f%c2%85"), InlineData("q=%ff%fe"), InlineData("q=%22unbalanced+%28quotes"), InlineData("q=*:*&facets=all&highlight=true"), InlineData("q=%3F*&sort=price"), InlineData("category=%00"), InlineData("category=")]
     public async Task What_is_odd_gets_a_sane_answer(string query) =>
         Assert.Equal(HttpStatusCode.OK, (await search.Search.As(null).GetAsync($"/api/v1/search?{query}")).StatusCode);
 
@@ -193,7 +204,7 @@ public abstract class WhenResultsAreNarrowed(WhenResultsAreNarrowed.AShopWithShe
         {
             await Search.InitializeAsync();
             var shirt = Listed("Red shirt", 2000, "shirts", "Sitwell", sellerId: Ada, path: ["clothing", "shirts"], attributes: [("Colour", "Red"), ("Size", "M")]);
-            var dress = Listed("Red dress", 4900, "dresses", "", sellerId: Ada, path: ["clothing", "dresses"], attributes: [("Colour", "red"), ("Size", "M"), ("Fabric", "Linen")]);
+            var dress = Listed("Red dress", 4900, "dresses", "", sellerId: Ada, path: ["clothing", "dresses"], attributes: [("Colour", "red"), ("Size", "M"), ("Fabric", "Linen"), ("screen-size", "6.1 in"), ("washable", "yes")]);
             await Search.DeliverAsync(
                 shirt, dress, Stock(shirt.ProductId, 3), Stock(dress.ProductId, 1),
                 Listed("Blue shirt", 2500, "shirts", "SITWELL", "A <b>blue</b> one & \"good\" for shirts’ friends", path: ["clothing", "shirts"], attributes: [("colour", "Blue"), ("size", "S")]),

@@ -56,17 +56,24 @@ public abstract class WhenTheIndexIsRebuilt(string engine) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Variants_shelves_and_attributes_come_with_it_and_so_does_stock_whose_event_was_lost()
+    public async Task Variants_shelves_attributes_and_ratings_come_with_it_and_so_does_stock_whose_event_was_lost()
     {
         var (lamp, large) = (Listed("Brass lamp", category: "lamps", path: ["home", "lamps"], attributes: [("Colour", "Brass")]), Guid.CreateVersion7());
         lamp = lamp with { Variants = [new ListingVariant(large, "LMP-L", [new ListingAttribute("size", "L")], Money.Gbp(1000))], CategoryNames = ["Home", "Lamps & lights"] };
         await search.DeliverAsync(lamp with { Variants = null, CategoryNames = null, Attributes = null }, Stock(large, 0));
         counted.Add(new StockLevel(large, 2, 2));
-        Shows([lamp]);
+        search.Search.Neighbour("catalog").On(HttpMethod.Post, "/internal/listings/pages", new
+        {
+            items = new[] { lamp },
+            next = (Guid?)null,
+            ratings = new[] { new { productId = lamp.ProductId, average = 4.5, count = 12, version = 3 } },
+        });
 
         await StartAsync();
         await EndAsync();
+        await search.DeliverAsync(new ReviewPublished(lamp.ProductId, 1, 1, Version: 2));
 
+        Assert.Equal((4.5, 12), ((await search.FindAsync("minRating=4")).Items[0].Rating, (await search.FindAsync("minRating=4")).Items[0].Ratings));
         var page = await search.FindAsync("inStock=true&facets=all");
         Assert.Equal(["Brass lamp"], page.Items.Select(product => product.Title));
         Assert.Equal(("brass 1", "l 1"), (page.Count("attr.colour"), page.Count("attr.size")));

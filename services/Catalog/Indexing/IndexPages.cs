@@ -10,7 +10,11 @@ public sealed record IndexPageRequest(Guid? After = null, [property: Range(1, In
 
 /// <param name="Items">Each as its event says it.</param>
 /// <param name="Next">What to ask for with the next page; null behind the last one.</param>
-public sealed record IndexPage(IReadOnlyList<ProductUpserted> Items, Guid? Next);
+/// <param name="Ratings">Of those that have reviews.</param>
+public sealed record IndexPage(IReadOnlyList<ProductUpserted> Items, Guid? Next, IReadOnlyList<IndexedRating> Ratings);
+
+/// <summary>What <c>review.published</c> told last of a listing.</summary>
+public sealed record IndexedRating(Guid ProductId, double Average, int Count, long Version);
 
 /// <summary>
 /// The whole shop, for an index that is built anew: by id, so that a page costs the same wherever it begins and what changes meanwhile is
@@ -28,6 +32,9 @@ public static class IndexPages
     private static async Task<IndexPage> PageAsync(IndexPageRequest request, ListingStore listings, CancellationToken ct)
     {
         var page = await listings.AllAsync(request.After, request.Limit, MostText, ct);
-        return new IndexPage([.. page.Select(listing => listing.ToEvent())], page.Count == 0 ? null : page[^1].ProductId);
+        return new IndexPage(
+            [.. page.Select(listing => listing.ToEvent())],
+            page.Count == 0 ? null : page[^1].ProductId,
+            [.. page.SelectMany(listing => listing.Rating is { Version: > 0 } rating ? (IndexedRating[])[new(listing.ProductId, rating.Average, rating.Count, rating.Version)] : [])]);
     }
 }

@@ -13,4 +13,7 @@ public interface ICatalogClient
 public sealed record PageRequest(Guid? After);
 
 /// <param name="Items">Listings as their events would say them now.</param>
-public sealed record CatalogPage(IReadOnlyList<ProductUpserted> Items, Guid? Next);
+/// <param name="Ratings">Of those that have reviews.</param>
+public sealed record CatalogPage(IReadOnlyList<ProductUpserted> Items, Guid? Next, IReadOnlyList<CatalogRating>? Ratings = null);
+
+public sealed record CatalogRating(Guid ProductId, double Average, int Count, long Version);

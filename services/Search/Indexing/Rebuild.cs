@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Threading.Channels;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
@@ -19,7 +20,7 @@ public sealed record RebuildStatus(string State, int Read, int Removed, DateTime
 /// </summary>
 public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory scopes, IOptions<SearchOptions> options, TimeProvider time, ILogger<Rebuild> log) : BackgroundService
 {
-    private const int PagesAhead = 2;
+    private const int PagesAhead = 20;
     private static readonly TimeSpan BetweenFillings = TimeSpan.FromSeconds(15);
     private readonly SemaphoreSlim wanted = new(0, 1);
     private int running;
@@ -110,6 +111,8 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             await foreach (var page in pages.Reader.ReadAllAsync(ct))
             {
                 await index.AddAsync(page.Listings, page.Levels, ct);
+                if (page.Ratings.Count > 0)
+                    await engine.ApplyAsync(page.Ratings, ct);  // like events: an engine that fills a new index carries them over
                 Status = Status with { Read = read += page.Listings.Count };
             }
         }
@@ -137,7 +140,7 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
                 var levels = new List<StockLevel>(listings.Length);
                 foreach (var some in listings.SelectMany(listing => listing.SoldAs()).Chunk(IInventoryClient.Most))
                     levels.AddRange((await PatientlyAsync(() => inventory.LevelsAsync(new LevelsRequest(some), ct), ct)).Levels);
-                await pages.WriteAsync(new Page(listings, levels), ct);
+                await pages.WriteAsync(new Page(listings, levels, [.. (page.Ratings ?? []).Select(rating => new IndexChange.Rating(rating.ProductId, rating.Average, rating.Count, rating.Version))]), ct);
                 if (page.Next is null)
                     break;
             }
@@ -164,14 +167,14 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
                 Status = Status with { State = "failed", EndedAt = time.GetUtcNow(), Error = engineAway.Message };
                 LogNotNow(engineAway.Message);
             }
-            catch (Exception away) when (away is HttpRequestException or TaskCanceledException && attempt < 8 && !ct.IsCancellationRequested)
+            catch (Exception away) when (away is HttpRequestException { InnerException: not JsonException } or TaskCanceledException && attempt < 8 && !ct.IsCancellationRequested)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 8000)), time, ct);
             }
         }
     }
 
-    private sealed record Page(IReadOnlyList<IndexedListing> Listings, IReadOnlyList<StockLevel> Levels);
+    private sealed record Page(IReadOnlyList<IndexedListing> Listings, IReadOnlyList<StockLevel> Levels, IReadOnlyList<IndexChange> Ratings);
 
     [LoggerMessage(LogLevel.Information, "Index rebuilt from the catalogue: {Read} products, {Removed} removed")]
     private partial void LogDone(int read, int removed);
