@@ -77,7 +77,7 @@ public sealed class ListingDraft(StandingListing? standing, IReadOnlyList<Import
             own?.ImageUrl ?? there?.ImageUrl,
             null,
             own is { Sku.Length: > 0 } ? own.Sku : listing?.Sku,
-            own?.Status ?? listing?.Status,
+            null,                                               // what a published one must say is checked below, with the attributes there are
             keepsAttributes ? null : Attributes(tree),
             optionNames,
             variants);
@@ -91,7 +91,14 @@ public sealed class ListingDraft(StandingListing? standing, IReadOnlyList<Import
         foreach (var (field, message) in wrong)
             Tell(field, message, rowOfVariant);
         if (checkedText is not null)
-            Weigh(keepsAttributes ? checkedText with { Attributes = new CheckedAttributes(new Dictionary<string, JsonElement>(), listing!.Facets, there!.Missing, there.DocumentHash) } : checkedText);
+        {
+            Weigh(checkedText with
+            {
+                Status = own?.Status ?? listing?.Status,
+                Attributes = keepsAttributes ? new CheckedAttributes(new Dictionary<string, JsonElement>(), listing!.Facets, there!.Missing, there.DocumentHash) : checkedText.Attributes,
+            });
+        }
+
         if (errors.Count > 0)
             BlameTheOthers();
     }
