@@ -138,6 +138,38 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         Assert.Equal((15 * 1024 * 1024, type), (arrived.Body.Length, arrived.Header("Content-Type")));
     }
 
+    [Fact]
+    public async Task A_part_of_a_sellers_file_comes_through_with_its_place_and_the_next_place_comes_back()
+    {
+        gateway.Sidecar.Answer = http =>
+        {
+            http.Response.Headers["Upload-Offset"] = "5000000";
+            http.Response.Headers["Upload-Complete"] = "?0";
+            return Task.CompletedTask;
+        };
+        using var request = new HttpRequestMessage(HttpMethod.Patch, new Uri($"/api/v1/seller/imports/{Id}", UriKind.Relative)) { Content = new ByteArrayContent(new byte[5_000_000]) };
+        request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse("text/csv; charset=utf-8");
+        request.Headers.Add("Upload-Offset", "0");
+        request.Headers.Add("Upload-Complete", "?0");
+        using var response = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync(request, TestContext.Current.CancellationToken);
+
+        var arrived = Assert.Single(gateway.Sidecar.Arrived);
+        Assert.Equal(("PATCH", "0", "?0", "text/csv; charset=utf-8"), (arrived.Method, arrived.Header("Upload-Offset"), arrived.Header("Upload-Complete"), arrived.Header("Content-Type")));
+        Assert.Equal(("5000000", "?0"), (response.Header("Upload-Offset"), response.Header("Upload-Complete")));
+    }
+
+    [Fact]
+    public async Task Json_is_no_file_and_a_shopper_has_none_to_send()
+    {
+        using var json = new StringContent("{}", Encoding.UTF8, "application/json");
+        using var wrong = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync("POST", "/api/v1/seller/imports", json);
+        await wrong.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        using var file = new StringContent("sku\n", Encoding.UTF8, "text/csv");
+        using var shopper = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).SendAsync("POST", "/api/v1/seller/imports", file);
+        await shopper.ProblemAsync(HttpStatusCode.Forbidden, "forbidden");
+        Assert.Empty(gateway.Sidecar.Arrived);
+    }
+
     [Theory, InlineData(16, "image/jpeg", HttpStatusCode.RequestEntityTooLarge, "body-too-large"), InlineData(1, "text/html", HttpStatusCode.UnsupportedMediaType, "unsupported-media-type")]
     public async Task A_larger_one_and_what_is_no_picture_do_not(int megabytes, string type, HttpStatusCode status, string slug)
     {
