@@ -4,7 +4,11 @@ using System.Text;
 namespace Marketplace.Local.Seed;
 
 public sealed record DemoSeller(string Name, string Email, string[] Categories);
-public sealed record DemoProduct(Guid ProductId, DemoSeller Seller, string Category, string Title, string Description, long PriceMinor, string Slug, int North, int Midlands, int South);
+
+/// <param name="Category">The root of the shelf it stands on: what its shop trades in.</param>
+public sealed record DemoProduct(
+    Guid ProductId, DemoSeller Seller, string Category, string Title, string Description, long PriceMinor, string Slug, int North, int Midlands, int South, DemoDetail Detail);
+
 public sealed record DemoShopper(string Email, string Name, string City, string PostalCode, bool HasCard);
 
 /// <summary>A marketplace to look at: six shops, some three hundred things, five people. The same on every machine.</summary>
@@ -80,7 +84,7 @@ public static class Demo
                             new Guid(dice.AsSpan(0, 16), bigEndian: true), seller, category, title,
                             $"{title} from {seller.Name}. {Sentence(dice[3])} {Sentence(dice[3] + 1 + dice[4] % 5)}", price, title.ToLowerInvariant().Replace(' ', '-'),
                             // Some are nearly gone and a few are: an empty shelf is part of a shop.
-                            dice[20] % 40, dice[21] % 25, dice[22] % 12 == 0 ? 0 : dice[22] % 60);
+                            dice[20] % 40, dice[21] % 25, dice[22] % 12 == 0 ? 0 : dice[22] % 60, DemoDetail.Of(category, thing, Styles[style]));
                     }
                 }
             }

@@ -10,7 +10,7 @@ public static class SeedVerb
     private const string Usage = """
         usage: dotnet run --project local -- seed [options]
 
-          A demo marketplace: six sellers, some three hundred products with pictures, stock in three warehouses, and shoppers
+          A demo marketplace: six sellers, some three hundred products with pictures, some in sizes, stock in three warehouses, and shoppers
           with known passwords. Running it again restores prices and stock and adds nothing twice.
 
         """;
@@ -33,10 +33,8 @@ public static class SeedVerb
                 var products = Demo.Products.Where(product => product.Seller == seller).ToList();
                 await ListAsync(shop, session, products, host.System.PicturesUrl, ct);
                 listing.Increment(products.Count);
-                await shop.StockAsync(session, [.. products.SelectMany(product => new StockLine[]
-                {
-                    new(product.ProductId, "north", product.North), new(product.ProductId, "midlands", product.Midlands), new(product.ProductId, "south", product.South),
-                })], ct);
+                foreach (var some in (await StockOfAsync(shop, products, ct)).Chunk(500))
+                    await shop.StockAsync(session, some, ct);
                 stocking.Increment(products.Count);
             }
 
@@ -69,9 +67,36 @@ public static class SeedVerb
         foreach (var some in missing.Chunk(500))
         {
             await shop.ListAsync(seller, [.. some.Select(product => new NewListing(
-                product.Title, product.Description, product.Seller.Name, product.Category, new Money(product.PriceMinor),
-                pictures.Length == 0 ? null : $"{pictures}/{product.Category}/{product.Slug}.svg", product.ProductId))], ct);
+                product.Title, product.Description, product.Seller.Name, product.Detail.Shelf, new Money(product.PriceMinor),
+                pictures.Length == 0 ? null : $"{pictures}/{product.Category}/{product.Slug}.svg", product.ProductId, $"{product.Category}-{product.Slug}", product.Detail.Attributes,
+                product.Detail.Sizes.Count == 0 ? null : ["Size"],
+                product.Detail.Sizes.Count == 0 ? null : [.. product.Detail.Sizes.Select((size, place) => new NewVariant(
+                    $"{product.Category}-{product.Slug}-{size.ToLowerInvariant()}", [new NewOption("Size", size)], new Money(product.PriceMinor + (place * 100))))]))], ct);
         }
+    }
+
+    /// <summary>Of a thing that comes in sizes each size is stocked, unevenly, under the id that the catalogue gave it.</summary>
+    private static async Task<IReadOnlyList<StockLine>> StockOfAsync(ShopClient shop, IReadOnlyList<DemoProduct> products, CancellationToken ct)
+    {
+        var lines = new List<StockLine>();
+        foreach (var product in products)
+        {
+            if (product.Detail.Sizes.Count == 0)
+            {
+                lines.AddRange([
+                    new(product.ProductId, "north", product.North), new(product.ProductId, "midlands", product.Midlands), new(product.ProductId, "south", product.South)]);
+                continue;
+            }
+
+            using var listing = await shop.GetAsync($"api/v1/products/{product.ProductId}", null, ct);
+            var sizes = listing.RootElement.GetProperty("variants").EnumerateArray().Select(variant => variant.GetProperty("variantId").GetGuid());
+            lines.AddRange(sizes.SelectMany((size, place) => new StockLine[]
+            {
+                new(size, "north", product.North / (place + 1)), new(size, "midlands", product.Midlands / (place + 1)), new(size, "south", product.South / (place + 2)),
+            }));
+        }
+
+        return lines;
     }
 
     private static async Task WelcomeAsync(ShopClient shop, DemoShopper shopper, CancellationToken ct)

@@ -8,7 +8,11 @@ namespace Marketplace.Local.Shop;
 
 public sealed record Money(long Minor, string Currency = "GBP");
 public sealed record Session(Guid AccountId, string AccessToken, string? RefreshToken, DateTimeOffset ExpiresAt, Guid? SellerId);
-public sealed record NewListing(string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, Guid? ProductId = null);
+public sealed record NewListing(
+    string Title, string Description, string Brand, string Category, Money Price, string? ImageUrl, Guid? ProductId = null, string? Sku = null,
+    IReadOnlyDictionary<string, JsonElement>? Attributes = null, IReadOnlyList<string>? OptionNames = null, IReadOnlyList<NewVariant>? Variants = null);
+public sealed record NewVariant(string Sku, IReadOnlyList<NewOption> Options, Money Price);
+public sealed record NewOption(string Name, string Value);
 public sealed record StockLine(Guid ProductId, string Warehouse, int OnHand);
 public sealed record CartLine(Guid ProductId, int Quantity);
 public sealed record Destination(string Name, string Line1, string? Line2, string City, string PostalCode, string Country);

@@ -24,6 +24,12 @@ public sealed class TheDemoMarketplace
     {
         var migration = File.ReadAllText(Directory.GetFiles(Path.Combine(SourceTree.Find().Root, "services", "Catalog", "Migrations"), "0001*.sql").Single());
         Assert.All(Demo.Products.Select(product => product.Category).Distinct(), category => Assert.Contains($"('{category}',", migration));
+        var tree = File.ReadAllText(Directory.GetFiles(Path.Combine(SourceTree.Find().Root, "services", "Catalog", "Migrations"), "0002*.sql").Single());
+        Assert.All(
+            Demo.Products.Select(product => (product.Category, product.Detail.Shelf)).Distinct().Where(each => each.Shelf != each.Category),
+            each => Assert.Matches($"\\('{each.Shelf}', '[^)]*', '{each.Category}', ", tree));
+        Assert.InRange(Demo.Products.Count(product => product.Detail.Sizes.Count > 0), 10, 40);
+        Assert.Equal(Demo.Products.Count, Demo.Products.DistinctBy(product => (product.Seller, product.Category, product.Slug)).Count());
     }
 
     [Fact]
