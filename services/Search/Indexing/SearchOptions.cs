@@ -4,7 +4,7 @@ namespace Marketplace.Search.Indexing;
 
 public sealed class SearchOptions
 {
-    /// <summary>Which engine holds the index: <c>lucene</c>, embedded, one replica.</summary>
+    /// <summary>Which engine holds the index: <c>lucene</c>, embedded, one replica; or <c>elasticsearch</c>, see <see cref="Engine.Elasticsearch.ElasticsearchOptions"/>.</summary>
     public string Engine { get; set; } = "lucene";
 
     /// <summary>Relative to the app's folder. Without it: <c>search</c> under MARKETPLACE_DATA, else under <c>.local</c> at the repository's root.</summary>

@@ -13,6 +13,7 @@ public sealed class ElasticsearchAwayException(string message, Exception? inner 
 internal sealed class ElasticsearchConnection : IDisposable
 {
     private readonly ElasticsearchClientSettings settings;
+    private volatile bool answers = true;
 
     public ElasticsearchConnection(Uri address, AuthorizationHeader? credentials, ElasticsearchOptions options)
     {
@@ -33,6 +34,13 @@ internal sealed class ElasticsearchConnection : IDisposable
     /// <summary>Without credentials.</summary>
     public string Address { get; }
 
+    /// <summary>As of the last request.</summary>
+    public bool Answers
+    {
+        get => answers;
+        set => answers = value;
+    }
+
     public static AuthorizationHeader? CredentialsIn(Uri address) => address.UserInfo.Split(':', 2) is [{ Length: > 0 } user, var password]
         ? new BasicAuthentication(Uri.UnescapeDataString(user), Uri.UnescapeDataString(password))
         : null;
@@ -44,10 +52,11 @@ internal sealed class ElasticsearchConnection : IDisposable
     public TResponse Checked<TResponse>(TResponse response)
         where TResponse : ElasticsearchResponse
     {
+        var call = response.ApiCallDetails;
+        answers = call.HttpStatusCode is { } status && !IsTransient(status);
         if (response.IsValidResponse)
             return response;
 
-        var call = response.ApiCallDetails;
         var why = response.ElasticsearchServerError?.Error?.Reason ?? call.OriginalException?.Message ?? "no reason given";
         if (IsTransient(call.HttpStatusCode) && (call.HttpStatusCode is not null || call.OriginalException is not null))
             throw new ElasticsearchAwayException($"Elasticsearch at {Address} does not answer ({call.HttpStatusCode?.ToString(CultureInfo.InvariantCulture) ?? "no connection"}: {why}).");

@@ -34,10 +34,8 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
     public ElasticsearchEngine(IOptions<SearchOptions> search, IOptions<ElasticsearchOptions> options, SecretStore secrets, TimeProvider time, ILogger<ElasticsearchEngine> log)
     {
         (this.search, this.options, this.secrets, this.time, this.log) = (search, options, secrets, time, log);
-        meter.CreateObservableGauge("search.elasticsearch.up", () => opened.Task.IsCompletedSuccessfully && !away ? 1 : 0, description: "1 while Elasticsearch answers.");
+        meter.CreateObservableGauge("search.elasticsearch.up", () => opened.Task.IsCompletedSuccessfully && opened.Task.Result.Connection.Answers ? 1 : 0, description: "1 while Elasticsearch answers.");
     }
-
-    private volatile bool away;
 
     private sealed record Parts(ElasticsearchConnection Connection, ProductWriter Writer, ProductFinder Finder, TitleCompletions Completions);
 
@@ -53,9 +51,9 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
         if (!opened.Task.IsCompletedSuccessfully)
             return waitingFor;
 
-        var parts = opened.Task.Result;
-        away = !(await parts.Connection.Client.Indices.ExistsAsync(new ExistsRequest(parts.Connection.Options.Index), ct)).Exists;
-        return away ? "Elasticsearch does not answer" : null;
+        var known = opened.Task.Result.Connection;
+        known.Answers = (await known.Client.Indices.ExistsAsync(new ExistsRequest(known.Options.Index), ct)).Exists;
+        return known.Answers ? null : $"Elasticsearch at {known.Address} does not answer";
     }
 
     /// <summary>Returns at once; what cannot be had yet is waited for behind.</summary>

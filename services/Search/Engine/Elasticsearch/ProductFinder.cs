@@ -128,9 +128,9 @@ internal sealed class ProductFinder(ElasticsearchConnection elasticsearch, TimeP
     /// <summary>Pages of a search come from the same copies of the shards: copies differ a little in what they still hold of deleted documents.</summary>
     private static string Preference(Ask ask)
     {
-        var hash = new HashCode();
-        foreach (var word in ask.Words)
-            hash.Add(word.Typed, StringComparer.OrdinalIgnoreCase);
-        return $"page{(uint)hash.ToHashCode() % 1000}";
+        var hash = 17u;
+        foreach (var letter in ask.Words.SelectMany(word => word.Typed))
+            hash = hash * 31 + char.ToLowerInvariant(letter);   // the same in every replica
+        return $"page{hash % 1000}";
     }
 }

@@ -328,6 +328,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
             ct);
         ct.ThrowIfCancellationRequested();
         var call = response.ApiCallDetails;
+        elasticsearch.Answers = !ElasticsearchConnection.IsTransient(call.HttpStatusCode);
         if (!call.HasSuccessfulStatusCode)
         {
             var reason = response.ElasticsearchServerError?.Error?.Reason ?? call.OriginalException?.Message ?? "no answer";
