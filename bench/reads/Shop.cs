@@ -72,11 +72,11 @@ internal sealed class Shop : IAsyncDisposable
         return ids;
     }
 
-    /// <summary>How often the catalogue's database was asked for listings by id, as far as its statistics know; they lag by a second.</summary>
+    /// <summary>How often the catalogue's database was asked for listings, as far as its statistics know, which lag by up to ten seconds.</summary>
     public async Task<long> ReadsAsync()
     {
         await using var database = NpgsqlDataSource.Create(catalogDb);
-        await using var select = database.CreateCommand("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'listings_pkey'");
+        await using var select = database.CreateCommand("SELECT coalesce(idx_scan, 0) + coalesce(seq_scan, 0) FROM pg_stat_user_tables WHERE relname = 'listings'");
         return (long)(await select.ExecuteScalarAsync())!;
     }
 
