@@ -3,7 +3,7 @@ using NetVips;
 namespace Marketplace.Media;
 
 /// <summary>What libvips may do in this process, settled once before the first picture.</summary>
-internal static class Vips
+public static class Vips
 {
     // Readers of pictures alone: the others (SVG, PDF, ImageMagick, raw memory …) are much code for bytes from strangers.
     private static readonly string[] Readers = ["VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif", "VipsForeignLoadHeif"];

@@ -12,7 +12,7 @@ namespace Marketplace.Media.Renditions;
 /// </summary>
 public sealed partial class Workshop(MediaStore store, IOptions<RenditionOptions> options, ILogger<Workshop> log) : IDisposable
 {
-    internal static readonly string Version = $"libvips {NetVips.NetVips.Version(0)}.{NetVips.NetVips.Version(1)}.{NetVips.NetVips.Version(2)}";
+    public static readonly string Version = $"libvips {NetVips.NetVips.Version(0)}.{NetVips.NetVips.Version(1)}.{NetVips.NetVips.Version(2)}";
 
     private readonly SemaphoreSlim benches = new(options.Value.AtOnce > 0 ? options.Value.AtOnce : Environment.ProcessorCount);
     private readonly ConcurrentDictionary<string, Lazy<Task<Manifest>>> underWay = new();
