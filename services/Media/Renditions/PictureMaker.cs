@@ -77,7 +77,7 @@ public static class PictureMaker
     private static Image ReduceInMemory(Image whole, int box)
     {
         using var held = whole.CopyMemory();                    // to its last row, or it throws
-        return held.ThumbnailImage(box, height: box, size: Enums.Size.Down, outputProfile: "srgb");
+        return held.ThumbnailImage(box, height: box, size: Enums.Size.Down, outputProfile: ProfileFor(whole));
     }
 
     /// <summary>
@@ -87,8 +87,11 @@ public static class PictureMaker
     private static Image ReduceAsItIsRead(Image whole, byte[] original, int box)
     {
         whole.Avg();
-        return Image.ThumbnailBuffer(original, box, height: box, size: Enums.Size.Down, outputProfile: "srgb", failOn: Enums.FailOn.Error);
+        return Image.ThumbnailBuffer(original, box, height: box, size: Enums.Size.Down, outputProfile: ProfileFor(whole), failOn: Enums.FailOn.Error);
     }
+
+    // What says nothing of its colours is in sRGB already; asked to bring it there, libvips takes the long way round, longer than all the rest.
+    private static string? ProfileFor(Image whole) => whole.Contains("icc-profile-data") || whole.Interpretation == Enums.Interpretation.Cmyk ? "srgb" : null;
 
     private static Image Fit(Image largest, int box)
     {
