@@ -48,6 +48,9 @@ public sealed class CsvRows(Stream body, CsvPlace from) : IDisposable
     /// <summary>What is read but belongs to a row whose end has not come.</summary>
     public int Unfinished => end - start;
 
+    /// <summary>Bytes of memory for the text that is being read.</summary>
+    public int Held => buffer.Length;
+
     /// <summary>The next row; null when the body holds no further whole row.</summary>
     /// <param name="last">The end of the body is the end of the file: a row needs no line break there, and a quote must be closed.</param>
     public async ValueTask<CsvRow?> NextAsync(bool last, CancellationToken ct)

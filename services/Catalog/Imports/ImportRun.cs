@@ -119,7 +119,7 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         if (!await ImportStore.IsOursAsync(tx, import, ct))
             return null;
 
-        var stored = read.Count > 0 ? await listings.StoreAsync(tx, seller, sellerName, read, ct) : Stored.Nothing;
+        var stored = read.Count > 0 ? await listings.StoreAsync(tx, seller, await NameAsync(tx, seller, ct) ?? sellerName, read, ct) : Stored.Nothing;
         errors.AddRange(stored.Errors);
         stored = stored with { Failed = stored.Failed + failed, Errors = [.. errors.OrderBy(error => error.Row)] };
         string? reason = null;
@@ -132,6 +132,13 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         if (status != Import.Open)
             LogEnded(import.ImportId, seller.Value, status, moved.Created, moved.Updated, moved.Unchanged, moved.Failed);
         return moved;
+    }
+
+    // A shop may get another name while a long file comes in. Shared with other imports; the rename waits, and then finds these rows too.
+    private static async Task<string?> NameAsync(NpgsqlTransaction tx, SellerId seller, CancellationToken ct)
+    {
+        await using var select = new NpgsqlCommand("SELECT name FROM sellers WHERE seller_id = $1 FOR SHARE", tx.Connection, tx) { Parameters = { new() { Value = seller.Value } } };
+        return await select.ExecuteScalarAsync(ct) as string;
     }
 
     [LoggerMessage(LogLevel.Information, "Import {ImportId} of seller {SellerId} is {Status}: {Created} created, {Updated} updated, {Unchanged} unchanged, {Failed} failed")]

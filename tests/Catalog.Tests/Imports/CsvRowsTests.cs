@@ -112,7 +112,11 @@ public sealed class CsvRowsTests
     public async Task A_row_of_megabytes_is_refused_in_bounded_memory_and_the_next_is_read(string piece)
     {
         var text = Encoding.UTF8.GetBytes($"A1,{string.Concat(Enumerable.Repeat(piece, 3 * 1024 * 1024 / piece.Length))}\nB2,fine\n");
-        var rows = await ReadAsync(text, 30_000);
+        using var reader = new CsvRows(new Trickle(text, 30_000), default);
+        var rows = new List<CsvRow>();
+        while (await reader.NextAsync(last: true, CancellationToken.None) is { } row)
+            rows.Add(row);
+        Assert.InRange(reader.Held, 1, 2 * CsvRows.LongestRow);
         Assert.Equal(2, rows.Count);
         Assert.NotNull(rows[0].Problem);
         Assert.Equal(("B2", 2L, 2L, (long)text.Length), (rows[1].Fields[0], rows[1].Number, rows[1].Line, rows[1].End));
@@ -134,6 +138,19 @@ public sealed class CsvRowsTests
         }
 
         Assert.Equal([null, "B2"], rows.Select(row => row.Problem is null ? row.Fields[0] : null));
+    }
+
+    [Fact]
+    public async Task The_size_of_the_file_does_not_matter_to_the_memory()
+    {
+        const int rows = 40_000;
+        using var reader = new CsvRows(new Endless(Encoding.UTF8.GetBytes($"A1,\"{new string('x', 2_000)}\",more\n"), rows), default);
+        var (read, most) = (0, 0);
+        while (await reader.NextAsync(last: true, CancellationToken.None) is not null)
+            (read, most) = (read + 1, Math.Max(most, reader.Held));
+
+        Assert.Equal((rows, rows * 2_011L), (read, reader.Place.Bytes));
+        Assert.InRange(most, 1, 256 * 1024);
     }
 
     [Fact]
@@ -159,6 +176,43 @@ public sealed class CsvRowsTests
         while (await reader.NextAsync(last: true, CancellationToken.None) is { } row)
             rows.Add(row);
         return rows;
+    }
+
+    /// <summary>One row over and over.</summary>
+    private sealed class Endless(byte[] row, int times) : Stream
+    {
+        private long at;
+
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => false;
+
+        public override long Length => (long)row.Length * times;
+
+        public override long Position { get => at; set => throw new NotSupportedException(); }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (at == Length)
+                return new(0);
+            var piece = row.AsMemory((int)(at % row.Length));
+            piece = piece[..Math.Min(piece.Length, buffer.Length)];
+            piece.CopyTo(buffer);
+            at += piece.Length;
+            return new(piece.Length);
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override void Flush() => throw new NotSupportedException();
     }
 
     /// <summary>A body that arrives in small pieces.</summary>

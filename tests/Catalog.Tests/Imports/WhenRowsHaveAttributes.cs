@@ -110,6 +110,19 @@ public sealed class WhenRowsHaveAttributes : IClassFixture<DocumentShop>
     }
 
     [Fact]
+    public async Task The_example_of_the_documentation_is_a_catalogue()
+    {
+        var root = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(root!.FullName, "Marketplace.sln")))
+            root = root.Parent;
+        var state = await seller.ImportAsync(await File.ReadAllTextAsync(Path.Combine(root.FullName, "docs", "examples", "catalogue.csv"), TestContext.Current.CancellationToken));
+
+        Assert.Empty(await seller.ErrorsAsync(state.ImportId));
+        Assert.Equal((7L, 0L, 0L, 0L), state.Counts);
+        Assert.Equal(3, (await seller.ListingAsync("SHIRT-7")).List("variants").Count);
+    }
+
+    [Fact]
     public async Task Without_the_document_store_nothing_is_stored_and_nothing_lost()
     {
         await using var poor = new DocumentShop();

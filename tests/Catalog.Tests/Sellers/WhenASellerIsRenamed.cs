@@ -65,6 +65,24 @@ public sealed class WhenASellerIsRenamed(CatalogAtWork shop) : IClassFixture<Cat
     }
 
     [Fact]
+    public async Task An_import_that_began_under_the_old_name_ends_under_the_new_one()
+    {
+        using var reply = await seller.PostAsync(new Pieces(async stream =>
+        {
+            await stream.WriteAsync(System.Text.Encoding.UTF8.GetBytes("sku,title,category,price\n" + string.Concat(Enumerable.Range(0, 250).Select(row => $"S{row},Lamp,lighting,1\n"))));
+            await stream.FlushAsync();
+            await Eventually.Async(async () => await seller.StoredAsync() == 200, "the first rows are stored");
+            await DeliverAsync(Renamed(2, "New in the Middle"));
+            await NamedAsync("New in the Middle", 200);
+            await stream.WriteAsync(System.Text.Encoding.UTF8.GetBytes(string.Concat(Enumerable.Range(250, 250).Select(row => $"S{row},Lamp,lighting,1\n"))));
+        }));
+
+        Assert.Equal(500, (await Importer.StateAsync(reply, HttpStatusCode.Created)).Created);
+        await NamedAsync("New in the Middle", 500);
+        Assert.Equal(200L, await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM listings WHERE seller_id = $1 AND revision = 2", seller.Id));
+    }
+
+    [Fact]
     public async Task The_shop_says_how_much_is_on_its_shelf()
     {
         await seller.ImportAsync("sku,title,category,price,status\nA,Lamp,lighting,1,\nB,Chair,furniture,1,\nC,Draft,furniture,1,draft\n");
