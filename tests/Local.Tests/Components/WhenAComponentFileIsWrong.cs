@@ -13,7 +13,7 @@ public sealed class WhenAComponentFileIsWrong : IDisposable
     [InlineData("rabbitmq", "pubsub.yaml", "name: publisherConfirm", "name: publisherConfirms", "pubsub.yaml: pubsub.rabbitmq has no key publisherConfirms")]
     [InlineData("aws", "carts.yaml", "name: ttlAttributeName", "name: ttlAttribute", "carts.yaml: state.aws.dynamodb has no key ttlAttribute")]
     [InlineData("azure", "pubsub.yaml", "name: lockDurationInSec", "name: lockDuration", "pubsub.yaml: pubsub.azure.servicebus.topics has no key lockDuration")]
-    [InlineData("gcp", "media.yaml", "name: decodeBase64", "name: decodebase", "media.yaml: bindings.gcp.bucket has no key decodebase")]
+    [InlineData("gcp", "pubsub.yaml", "name: enableMessageOrdering", "name: messageOrdering", "pubsub.yaml: pubsub.gcp.pubsub has no key messageOrdering")]
     [InlineData("local", "pubsub.yaml", "metadata: []", "metadata: [{name: journal, value: folder}]", "pubsub.yaml: pubsub.in-memory has no key journal")]
     public void A_misspelt_key_is_found(string set, string file, string right, string wrong, string complaint) => Finds(set, file, right, wrong, complaint);
 
