@@ -25,6 +25,11 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
     /// <summary>A file of which that many rows are broken is not what it was meant to be.</summary>
     public const long MostFailed = 10_000;
 
+    /// <summary>Of long rows fewer come together: so many bytes of the file.</summary>
+    private const long BytesPerBatch = 1024 * 1024;
+
+    /// <summary>No listing has that many variants: a file that pretends so is parted all the same, or it would fill the memory.</summary>
+    private const int MostWithoutEnd = 4;
     private const int Tries = 5;
     private static readonly TimeSpan LongestStore = TimeSpan.FromSeconds(30);
 
@@ -33,7 +38,7 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         Import import, SellerId seller, string sellerName, CsvRows rows, ImportColumns columns, bool last, CancellationToken ct)
     {
         var batch = new List<CsvRow>(RowsPerBatch);
-        var (read, group) = (rows.Place, rows.Place);           // behind the last row in the batch; before the last listing in it
+        var (stored, read, group) = (rows.Place, rows.Place, rows.Place);   // behind what is stored, behind the batch, before the last listing in it
         var groupBegins = 0;
         try
         {
@@ -41,7 +46,8 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
             {
                 // A listing and its variants are stored together, so that it is announced once and never without them.
                 var begins = !columns.IsVariant(row);
-                if (begins && batch.Count >= RowsPerBatch && !await FlushAsync(batch.Count, read, Import.Open))
+                var filled = Math.Max(batch.Count / (double)RowsPerBatch, (read.Bytes - stored.Bytes) / (double)BytesPerBatch);
+                if (filled >= (begins ? 1 : MostWithoutEnd) && !await FlushAsync(batch.Count, read, Import.Open))
                     return (RunEnd.TakenOver, import);
                 if (import.Status != Import.Open)
                     return (RunEnd.Stored, import);
@@ -74,10 +80,10 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         {
             // Not the request's token: a transaction that is under way when the sender leaves is worth finishing.
             using var limit = new CancellationTokenSource(LongestStore);
-            var stored = await InsistAsync(() => StoreAsync(import, seller, sellerName, columns, rows.Delimiter, [.. batch.Take(count)], place, statusThen, limit.Token));
+            var moved = await InsistAsync(() => StoreAsync(import, seller, sellerName, columns, rows.Delimiter, [.. batch.Take(count)], place, statusThen, limit.Token));
             batch.RemoveRange(0, count);
-            (groupBegins, import) = (0, stored ?? import);
-            return stored is not null;
+            (groupBegins, stored, import) = (0, place, moved ?? import);
+            return moved is not null;
         }
     }
 

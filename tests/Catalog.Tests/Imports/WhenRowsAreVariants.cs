@@ -74,6 +74,16 @@ public sealed class WhenRowsAreVariants(CatalogFixture shop) : IClassFixture<Cat
     }
 
     [Fact]
+    public async Task More_variants_than_a_listing_can_have_are_refused_and_what_follows_is_stored()
+    {
+        var state = await seller.ImportAsync(
+            Header + "S,,Shirt,clothing,,,\n" + string.Concat(Enumerable.Range(0, 2_000).Select(size => $"S-{size},S,,,10.00,{size},red\n")) + "GOOD,,Scarf,clothing,5.00,,\n");
+
+        Assert.Equal(("completed", 1L, 2_001L), (state.Status, state.Created, state.Failed));
+        Assert.Equal(["GOOD"], (await seller.ListingsAsync()).Select(listing => listing.GetProperty("sku").GetString()));
+    }
+
+    [Fact]
     public async Task What_is_wrong_with_a_variant_is_told_at_its_row()
     {
         var state = await seller.ImportAsync(
