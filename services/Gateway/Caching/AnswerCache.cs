@@ -48,6 +48,9 @@ public sealed class CacheEntry(KeptAnswer answer, DateTimeOffset checkedAt)
         Volatile.Write(ref failedAt, now.UtcTicks);
     }
 
+    /// <summary>The service could not say whether this still holds.</summary>
+    public bool HasFailed => Volatile.Read(ref failedAt) != long.MinValue;
+
     public bool FailedWithin(TimeSpan time, DateTimeOffset now) => Volatile.Read(ref failedAt) is var at && at != long.MinValue && now.UtcTicks - at < time.Ticks;
 }
 

@@ -36,9 +36,13 @@ public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation
             var now = time.GetUtcNow();
             if (now - entry.CheckedAt < entry.Answer.Fresh)
                 return GiveAsync(http, entry, "HIT", now);
-            return entry.FailedWithin(options.PauseAfterFailure, now) && MayStandIn(entry, now)
-                ? GiveAsync(http, entry, "STALE", now)
-                : AskAsync(http, route, prefix, key, entry);
+            if (!entry.HasFailed || !MayStandIn(entry, now))
+                return AskAsync(http, route, prefix, key, entry);
+
+            // It failed when it was last asked: it is asked again now and then, and nobody waits for one that may stay silent.
+            if (!entry.FailedWithin(options.PauseAfterFailure, now))
+                Board(route, prefix, key, entry);
+            return GiveAsync(http, entry, "STALE", now);
         };
     }
 
@@ -52,16 +56,22 @@ public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation
             return;
         }
 
-        // The flight lasts as long as the service needs, not as long as the first one who asked stays.
-        var own = new Flight();
-        var flight = flights.GetOrAdd(key, own);
-        if (ReferenceEquals(flight, own))
-            own.Start(() => FlyAsync(route, prefix, key, known, own));
-
+        var (flight, isFirst) = Board(route, prefix, key, known);
         var answer = await flight.Landing.WaitAsync(http.RequestAborted);
-        if (answer is Private && !ReferenceEquals(flight, own))
+        if (answer is Private && !isFirst)
             answer = await FetchAsync(route, prefix, key, null);           // not ours to share: everybody asks for themselves
         await GiveAsync(http, route, answer, known is null ? "MISS" : "REVALIDATED");
+    }
+
+    /// <summary>The flight lasts as long as the service needs, not as long as the first one who asked stays.</summary>
+    private (Flight Flight, bool IsFirst) Board(PublicRoute route, string prefix, CacheKey key, CacheEntry? known)
+    {
+        var own = new Flight();
+        var flight = flights.GetOrAdd(key, own);
+        var isFirst = ReferenceEquals(flight, own);
+        if (isFirst)
+            own.Start(() => FlyAsync(route, prefix, key, known, own));
+        return (flight, isFirst);
     }
 
     private async Task<Answer> FlyAsync(PublicRoute route, string prefix, CacheKey key, CacheEntry? known, Flight flight)

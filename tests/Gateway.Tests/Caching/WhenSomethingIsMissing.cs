@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Net;
+using Marketplace.TestKit;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
@@ -68,10 +69,37 @@ public sealed class WhenSomethingIsMissing : IAsyncLifetime
         }
 
         Assert.Equal(["catalog", "catalog"], counted);
-        gateway.Sidecar.Answer = Answering.Json(new { price = 100 }, "public", "\"1\"");
+        gateway.Sidecar.Answer = Answering.Json(new { price = 110 }, "public", "\"2\"");
         clock.Advance(TimeSpan.FromSeconds(1));
-        using var after = await anybody.FetchAsync(Lamp);
-        Assert.Equal(("REVALIDATED", null), (after.Header("X-Cache"), after.Header("X-Degraded")));
+        await Eventually.Async(
+            async () =>
+            {
+                using var after = await anybody.FetchAsync(Lamp);
+                return (after.Header("X-Degraded"), await after.TextAsync()) == (null, "{\"price\":110}");
+            },
+            "it is asked again and is back");
+    }
+
+    [Fact]
+    public async Task Once_a_service_is_known_to_be_silent_nobody_waits_for_it()
+    {
+        gateway.Sidecar.Answer = Answering.Json(new { price = 100 }, "public", "\"1\"");
+        using var before = await anybody.FetchAsync(Lamp);
+        gateway.Sidecar.Answer = Answering.Text(500, "application/json", "{}");
+        clock.Advance(TimeSpan.FromSeconds(1));
+        using var failed = await anybody.FetchAsync(Lamp);
+
+        var silence = new TaskCompletionSource();
+        gateway.Sidecar.Answer = _ => silence.Task;
+        clock.Advance(TimeSpan.FromSeconds(2));
+        for (var i = 0; i < 5; i++)
+        {
+            using var stale = await anybody.FetchAsync(Lamp);
+            Assert.Equal("STALE", stale.Header("X-Cache"));
+        }
+
+        await Eventually.Async(() => gateway.Sidecar.Arrived.Count == 3, "one asks all the same");
+        silence.SetResult();
     }
 
     [Fact]
@@ -106,7 +134,7 @@ public sealed class WhenSomethingIsMissing : IAsyncLifetime
     [InlineData("/api/v1/stock/0198a000-0000-7000-8000-000000000001")]
     public async Task Nothing_that_is_somebodys_own_and_no_stock_ever_stands_in(string path)
     {
-        var ada = gateway.As(Marketplace.TestKit.TestTokens.Buyer(Guid.NewGuid()));
+        var ada = gateway.As(TestTokens.Buyer(Guid.NewGuid()));
         gateway.Sidecar.Answer = Answering.Json(new { mine = 1 }, "public, max-age=60", "\"1\"");
         using var before = await ada.FetchAsync(path);
         Assert.Equal(HttpStatusCode.OK, before.StatusCode);
