@@ -89,7 +89,7 @@ public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation
                     if (MayStandIn(known, time.GetUtcNow()))
                         return new Stale(known);
                     break;
-                case Private or Refused:
+                case Kept or Private or Refused:
                     cache.Remove(key);
                     break;
             }
@@ -115,12 +115,14 @@ public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation
         if (sidecar.ApiToken is { } apiToken)
             request.Headers.TryAddWithoutValidation("dapr-api-token", apiToken);
 
+        // As old as the question: a service that took its time may have looked long ago.
+        var asked = time.GetUtcNow();
         using var patience = new CancellationTokenSource(options.Timeout, time);
         try
         {
             using var response = await sidecar.Http.SendAsync(request, patience.Token);
             if (response.StatusCode == HttpStatusCode.NotModified && known is not null)
-                return new Kept(new(StillThat(known.Answer, response), time.GetUtcNow()));
+                return new Kept(new(StillThat(known.Answer, response), asked));
             if (Answers.Replaced(response) is { } status)
                 return status >= 500 ? new Failed(status, Missing(response) ?? route.App) : new Refused(status, null, null);
 
@@ -143,7 +145,7 @@ public sealed partial class SharedReads(Sidecar sidecar, Degradation degradation
                 Fresh(response.Headers.CacheControl),
                 response.Headers.CacheControl is not { MustRevalidate: true } and not { ProxyRevalidate: true });
             return response.StatusCode == HttpStatusCode.OK && MayBeShared(response)
-                ? new Kept(new(kept, time.GetUtcNow()))
+                ? new Kept(new(kept, asked))
                 : new Private((int)response.StatusCode, kept);
         }
         catch (Exception e) when (e is HttpRequestException or IOException)

@@ -1,4 +1,5 @@
 using System.Net;
+using Marketplace.TestKit;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
@@ -103,6 +104,39 @@ public sealed class WhatIsKept : IAsyncLifetime
         using var first = await anybody.FetchAsync(Lamp);
         using var second = await anybody.FetchAsync(Lamp);
         Assert.Equal(("MISS", "REVALIDATED"), (first.Header("X-Cache"), second.Header("X-Cache")));
+    }
+
+    [Fact]
+    public async Task An_answer_is_as_old_as_its_question()
+    {
+        var release = new TaskCompletionSource();
+        gateway.Sidecar.Answer = async http =>
+        {
+            await release.Task;
+            await Answering.Json(new { price = 100 }, "public", "\"1\"")(http);
+        };
+        var asked = anybody.FetchAsync(Lamp);
+        await Eventually.Async(() => gateway.Sidecar.Arrived.Count == 1, "the service is asked");
+        clock.Advance(TimeSpan.FromSeconds(2));
+        release.SetResult();
+        using var slow = await asked;
+        Assert.Equal("2", slow.Header("Age"));
+        using var next = await anybody.FetchAsync(Lamp);
+        Assert.Equal("REVALIDATED", next.Header("X-Cache"));
+    }
+
+    [Fact]
+    public async Task One_that_has_grown_too_large_is_given_and_does_not_leave_its_smaller_past_behind()
+    {
+        gateway.Sidecar.Answer = Answering.Json(new { text = "small" }, "public", "\"1\"");
+        using var small = await anybody.FetchAsync(Lamp);
+        clock.Advance(TimeSpan.FromSeconds(1));
+        gateway.Sidecar.Answer = Answering.Json(new { text = new string('x', 300_000) }, "public", "\"2\"");
+        using var large = await anybody.FetchAsync(Lamp);
+        Assert.Equal(HttpStatusCode.OK, large.StatusCode);
+        gateway.Sidecar.Answer = Answering.Text(500, "application/json", "{}");
+        using var down = await anybody.FetchAsync(Lamp);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, down.StatusCode);
     }
 
     [Fact]
