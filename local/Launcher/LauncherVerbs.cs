@@ -31,8 +31,8 @@ public static class LauncherVerbs
         if (options.Json)
             Console.WriteLine(system.Describe().ToLine());
         else
-            Welcome(view.Console, system, took);
-        await UntilAsked(ct);
+            Welcome(view.Console, system, options, took);
+        await UntilAsked(system, view.Console, ct);
         view.Console.MarkupLine("[grey]Stopping…[/]");
         return 0;
     });
@@ -55,7 +55,7 @@ public static class LauncherVerbs
             Console.WriteLine($"  {running.GoOn}");   // whole, so that it can be copied
         }
 
-        await UntilAsked(ct);
+        await UntilAsked(system, view.Console, ct);
         return 0;
     });
 
@@ -74,7 +74,7 @@ public static class LauncherVerbs
         var names = rest.Where(arg => !arg.StartsWith('-')).ToList();
         if (options.Help || names.Count != 1)
         {
-            Console.Error.WriteLine("usage: logs <app> [-f] [--data <folder>]\n\n  Prints the log of an app, or of postgres, redis, mail, provider, sidecars; -f goes on as it grows.");
+            Console.Error.WriteLine("usage: dotnet run --project local -- logs <app> [-f] [--data <folder>]\n\n  Prints the log of an app, or of postgres, redis, rabbitmq, kafka, mail, provider, sidecars or <app>-daprd, where it runs; -f goes on as it grows.");
             return options.Help ? 0 : 2;
         }
 
@@ -177,27 +177,52 @@ public static class LauncherVerbs
             console.MarkupLineInterpolated($"[yellow]{remark}[/]");
     }
 
-    private static void Welcome(IAnsiConsole console, LocalSystem system, TimeSpan took)
+    private static void Welcome(IAnsiConsole console, LocalSystem system, LaunchOptions options, TimeSpan took)
     {
+        var sameData = options.Data is { } folder ? $" --data {folder}" : "";   // or the next command would start a system of its own
         var running = system.Describe();
         var grid = new Grid().AddColumn().AddColumn();
         void Row(string what, string where) => grid.AddRow(new Text(what, new Style(Color.Grey)), new Text(where));
-        Row("API", $"{running.GatewayUrl}/api/v1/products");
+        if (running.GatewayUrl.Length > 0)
+            Row("API", $"{running.GatewayUrl}/api/v1/products");
         foreach (var other in running.GatewayUrls.Skip(1))
             Row("another instance", $"{other}/api/v1/products");
-        Row("API reference", $"{running.GatewayUrl}/scalar");
+        if (running.GatewayUrl.Length > 0)
+            Row("API reference", $"{running.GatewayUrl}/scalar");
+        foreach (var app in running.GatewayUrl.Length > 0 ? [] : running.Parts.Where(part => part.AppId is not null))
+            Row(app.Name, $"http://127.0.0.1:{app.Port} · sidecar http://127.0.0.1:{app.DaprHttpPort}");
         Row("mail", running.MailFolder);
         Row("payment provider", $"{running.ProviderUrl} (a double of Stripe; card pm_card_visa pays, pm_card_visa_chargeDeclined does not)");
-        Row("operator", $"operator@marketplace.local / {system.OperatorPassword}");
-        Row("demo", "dotnet run --project local -- seed  (then ada@example.com / correct-horse-1)");
-        Row("logs", "dotnet run --project local -- logs ordering -f");
+        if (running.GatewayUrl.Length > 0)
+        {
+            Row("operator", $"operator@marketplace.local / {system.OperatorPassword}");
+            Row("demo", $"dotnet run --project local -- seed{sameData}  (then ada@example.com / correct-horse-1)");
+        }
+
+        Row("logs", $"dotnet run --project local -- logs {running.Parts.LastOrDefault(part => part.AppId is "ordering" || part.AppId is not null && options.Only is not null)?.Name ?? "sidecars"} -f{sameData}");
         console.Write(new Panel(grid) { Header = new PanelHeader($" up after {took.TotalSeconds:0.0} s · Ctrl-C stops everything "), Border = BoxBorder.Rounded });
     }
 
-    private static async Task UntilAsked(CancellationToken ct)
+    /// <summary>Until Ctrl-C. What dies meanwhile is started again by itself; it is said, so that nobody wonders about the answers of that second.</summary>
+    private static async Task UntilAsked(LocalSystem system, IAnsiConsole console, CancellationToken ct)
     {
-        var asked = new TaskCompletionSource();
-        await using var registration = ct.Register(asked.SetResult);
-        await asked.Task;
+        var restarts = system.Describe().Parts.ToDictionary(part => part.Name, part => part.Restarts);
+        var away = new HashSet<string>();
+        while (!ct.IsCancellationRequested)
+        {
+            await Task.Delay(300, ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            foreach (var part in ct.IsCancellationRequested ? [] : system.Describe().Parts)
+            {
+                if (restarts.GetValueOrDefault(part.Name) < part.Restarts)
+                {
+                    restarts[part.Name] = part.Restarts;
+                    away.Add(part.Name);
+                    console.MarkupLineInterpolated($"[yellow]{DateTime.Now:HH:mm:ss} {part.Name} ended and is started again; {part.Log} says more.[/]");
+                }
+
+                if (part.State == nameof(PartState.Ready) && away.Remove(part.Name))
+                    console.MarkupLineInterpolated($"[green]{DateTime.Now:HH:mm:ss} {part.Name} is ready again.[/]");
+            }
+        }
     }
 }

@@ -175,7 +175,9 @@ public sealed class LocalSystem : IAsyncDisposable
         await MigrateAsync(ct);
 
         LookAtPortsAgain();
-        await sidecars.StartAsync(ForThisFolder(plan.Set.Folder), ct);
+        remarks.AddRange(plan.Missing());
+        var set = ForThisFolder(plan.Set.Folder);
+        await sidecars.StartAsync(set, ct);
         foreach (var instance in instances)
             StartService(instance, sidecars);
 
@@ -187,7 +189,15 @@ public sealed class LocalSystem : IAsyncDisposable
             waits.Remove(done);
             if (done.IsFaulted)
                 await abandon.CancelAsync();   // one that cannot start is news enough; the others need not run into their deadline
-            await done;
+            try
+            {
+                await done;
+            }
+            catch (LaunchException wrong) when (set != plan.Set.Folder)
+            {
+                // What reads the copy names the copy; the file to correct is the one that was copied.
+                throw new LaunchException(wrong.Message.Replace(set, plan.Set.Folder, StringComparison.Ordinal), wrong.Advice?.Replace(set, plan.Set.Folder, StringComparison.Ordinal), wrong);
+            }
         }
 
         ready = true;
@@ -341,8 +351,10 @@ public sealed class LocalSystem : IAsyncDisposable
             environment[instance.Service.Switch] = "on";
         if (app.AppId == "identity" && instances.Find(one => one.Name == "gateway") is { } gateway)
             environment["Discovery__PublicUrl"] = $"http://127.0.0.1:{gateway.Port}";
+        var readiness = $"http://127.0.0.1:{instance.Port}{instance.Service.ReadyPath}";
+        instance.Part.Asked = readiness;
         instance.Part.Start(new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment }, async token =>
-            await OkAsync($"http://127.0.0.1:{instance.Port}{instance.Service.ReadyPath}", token) && await beside.KnowsAsync(instance, token));
+            await OkAsync(readiness, token) && await beside.KnowsAsync(instance, token));
     }
 
     private Part? PartOf(LocalService service) => parts.FirstOrDefault(part => part.Name == service.AppId);

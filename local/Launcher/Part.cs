@@ -34,6 +34,9 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
     public PartState State { get; private set; } = PartState.Waiting;
     public int Restarts { get; private set; }
     public Child? Child { get; private set; }
+    /// <summary>What is asked to learn whether it is ready, for the one who waits in vain.</summary>
+    public string? Asked { get; set; }
+
     public string Log => spec?.LogFile ?? "";
 
     public RunningPart Describe() => new(
@@ -73,7 +76,7 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
 
             if (DateTime.UtcNow > deadline)
             {
-                Become(PartState.Failed, $"not ready after {patience.TotalSeconds:0} s");
+                Become(PartState.Failed, $"not ready after {patience.TotalSeconds:0} s{(Asked is null ? "" : $": {Asked} was never answered with success")}");
                 break;
             }
 
@@ -81,7 +84,7 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
         }
 
         if (State == PartState.Failed)
-            throw new LaunchException($"{name} {Detail}.", $"Its log ends with:\n{Tail(Log, 12)}");
+            throw new LaunchException($"{name} {Detail}.", LastWords(Log));
     }
 
     public async Task StopAsync()
@@ -103,6 +106,13 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
         await StopAsync();
         Child?.Dispose();
         stopping.Dispose();
+    }
+
+    /// <summary>The end of a log without the frames of stacks, which would push out what was said.</summary>
+    private static string LastWords(string log)
+    {
+        var said = File.Exists(log) ? File.ReadLines(log).Where(line => !line.StartsWith("   at ", StringComparison.Ordinal) && line.Length > 0).TakeLast(12).ToList() : [];
+        return said.Count == 0 ? $"It said nothing in {log}." : $"Its log ends with:\n{string.Join('\n', said)}\nThe whole of it: {log}";
     }
 
     public static string Tail(string file, int lines) =>

@@ -36,7 +36,14 @@ public sealed record PostgresBinaries(string Folder, string Version)
     {
         var candidates = new List<string>();
         if (Environment.GetEnvironmentVariable("MARKETPLACE_PG_BIN") is { Length: > 0 } chosen)
+        {
+            // What was chosen and is not there must not become another version quietly: the cluster may be of the one that was meant.
+            var named = new PostgresBinaries(chosen, "");
+            if (!File.Exists(named.Program("initdb")) || !File.Exists(named.Program("postgres")))
+                throw new LaunchException($"MARKETPLACE_PG_BIN={chosen}: there is no initdb and postgres in that folder.", "Name the folder with both, such as /usr/lib/postgresql/15/bin, or unset the variable.");
             candidates.Add(chosen);
+        }
+
         candidates.AddRange((Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries));
         foreach (var root in (string[])["/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt", "/Library/PostgreSQL"])
         {
@@ -128,7 +135,7 @@ public sealed class PostgresServer(DataFolder data, KeyRing keys, PortBook ports
                 if (died())
                     throw new LaunchException("PostgreSQL ended while starting.", "See logs/postgres.log in the data folder.", failure);
                 if (DateTime.UtcNow > deadline)
-                    throw new LaunchException($"PostgreSQL at {login.Host}:{login.Port} does not let us in: {failure.Message}", null, failure);
+                    throw new LaunchException($"PostgreSQL at {login.Host}:{login.Port} does not let us in: {failure.Message}", Configured() is null ? null : "MARKETPLACE_POSTGRES names it: start that server, correct the variable, or unset it and the launcher brings its own.", failure);
                 await Task.Delay(100, ct);
             }
         }

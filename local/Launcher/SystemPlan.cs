@@ -55,7 +55,7 @@ public sealed class SystemPlan
                 throw new UsageException($"--instances {service.AppId}={asked}: {service.AppId} allows {limit.AtMost}, {limit.Because} ({limit.File}).");
         }
 
-        var services = all.Where(service => options.Only is { } only ? only.Contains(service.AppId) : !service.App.OptIn || options.With.Any(service.IsNamed)).ToList();
+        var services = all.Where(service => options.With.Any(service.IsNamed) || (options.Only is { } only ? only.Contains(service.AppId) : !service.App.OptIn)).ToList();
         var set = ComponentFolder.Find(tree, options.Components ?? (sidecar == SidecarKind.Local ? "local" : "redis"));
         var plan = new SystemPlan(tree, options, sidecar, runFile, services, set)
         {
@@ -63,6 +63,22 @@ public sealed class SystemPlan
         };
         plan.Check();
         return plan;
+    }
+
+    /// <summary>Names that the usual set has for the apps that start and this one has not. No error: a set may be for a part of the system.</summary>
+    public IReadOnlyList<string> Missing()
+    {
+        var usual = Path.Combine(Tree.Root, "components", "local");
+        if (!Directory.Exists(usual) || usual == Set.Folder)
+            return [];
+        return
+        [
+            .. from component in ResourceFolder.Read(usual).Components
+               where component.Type.Split('.')[0] != "secretstores"   // one that is missed is an error where it is named
+               let without = Services.Where(service => IsInScope(component.Scopes, service) && !ResourcesOf(service).Components.Any(one => one.Name == component.Name && IsInScope(one.Scopes, service))).ToList()
+               where without.Count > 0
+               select $"{Set.Folder} has no component {component.Name} for {string.Join(", ", without.Select(service => service.AppId))}, which ask for that name; components/local/{Path.GetFileName(component.Place.File)} says what it is.",
+        ];
     }
 
     public static bool IsInScope(IReadOnlyList<string> scopes, LocalService service) => scopes.Count == 0 || scopes.Contains(service.AppId);
@@ -123,6 +139,8 @@ public sealed class SystemPlan
     /// <summary>What its sidecar would find out when it loads its resources.</summary>
     private void Check(LocalService service, Action<Action> attempt)
     {
+        if (sidecar != SidecarKind.DaprCli)
+            attempt(() => CheckCommand(service.App));
         var folder = ResourcesOf(service);
         var components = folder.Components.Where(component => IsInScope(component.Scopes, service)).ToList();
         if (service.App.ConfigFile is { } file)
@@ -137,6 +155,15 @@ public sealed class SystemPlan
 
         foreach (var component in components.Where(component => !component.IgnoreErrors))
             attempt(() => CheckSecrets(service, component, components));
+    }
+
+    private static void CheckCommand(RunApp app)
+    {
+        if (app.Command.Count == 0)
+            throw app.Place.Error("command", $"is required: the launcher starts every app, {app.AppId} too.");
+        var program = app.Command[0];
+        if (program.Contains('/', StringComparison.Ordinal) ? !File.Exists(Path.GetFullPath(program, app.Folder)) : Programs.Find(program) is null)
+            throw app.Places.GetValueOrDefault("command", app.Place).Error($"{app.AppId}: command", $"there is no program {program}{(program.Contains('/', StringComparison.Ordinal) ? $" in {app.Folder}" : " on PATH")}.");
     }
 
     private void CheckSecrets(LocalService service, ComponentManifest component, List<ComponentManifest> all)

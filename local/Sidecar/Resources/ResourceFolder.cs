@@ -8,6 +8,9 @@ public sealed record ResourceFolder(
     IReadOnlyList<SubscriptionManifest> Subscriptions,
     IReadOnlyList<ResiliencyManifest> Resiliency)
 {
+    private static readonly string[] Loaded = ["Component", "Subscription", "Resiliency"];
+    private static readonly string[] Passed = ["Configuration", "HTTPEndpoint"];
+
     public static ResourceFolder Read(string folder)
     {
         if (!Directory.Exists(folder)) throw new ResourceException(folder, 0, "", "there is no such folder.");
@@ -35,6 +38,9 @@ public sealed record ResourceFolder(
                     break;
                 case ("Component" or "Subscription" or "Resiliency", var other):
                     throw version.Error($"is not known for a {kind.Text()}: {other}.");
+                // daprd passes over a kind that it does not know, and the apps miss what was meant.
+                case (var other, _) when !Passed.Contains(other) && Nearest.To(other, [.. Loaded, .. Passed]) is { } meant:
+                    throw kind.Error($"there is no kind {other} (did you mean {meant}?).");
                 default:
                     // Configuration and HTTPEndpoint may lie here too; daprd's loaders look only for their own kinds.
                     break;

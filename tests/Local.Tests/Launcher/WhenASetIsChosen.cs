@@ -57,6 +57,10 @@ public sealed class WhenASetIsChosen : IDisposable
         tree.Write("elsewhere/secrets.yaml", SmallTree.Secrets);
         var plan = SystemPlan.Read(new SourceTree(tree.Root), new LaunchOptions { Components = elsewhere + "/" }, SidecarKind.Local);
         Assert.Equal(("elsewhere", elsewhere), (plan.Set.Name, plan.Set.Folder));
+        Assert.Empty(plan.Missing());
+        tree.Write("components/local/pubsub.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: pubsub\nspec:\n  type: pubsub.in-memory\n  version: v1\n");
+        Assert.Contains(plan.Missing(), remark => remark.StartsWith($"{elsewhere} has no component pubsub for shop", StringComparison.Ordinal));
+        Assert.Empty(Plan(new LaunchOptions()).Missing());
     }
 
     [Fact]

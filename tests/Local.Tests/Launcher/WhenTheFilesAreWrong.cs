@@ -24,6 +24,7 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         { "a scope that names no app", "components/local/carts.yaml|" + Redis("state.redis", "redisHost") + "\nscopes:\n  - shop\n  - ofice\n", "carts.yaml:18: scopes: there is no app ofice in" },
         { "two components of one name", "components/local/carts.yaml|" + Redis("state.redis", "redisHost") + "\n---\n" + Redis("state.redis", "redisHost"), "metadata.name: a component carts is declared at" },
         { "a misspelt key of the document", "components/local/carts.yaml|" + Redis("state.redis", "redisHost") + "\nscope: [shop]\n", "carts.yaml:16: scope: there is no such key here (did you mean scopes?)" },
+        { "a misspelt kind", "components/local/carts.yaml|" + Redis("state.redis", "redisHost").Replace("kind: Component", "kind: Componnent", StringComparison.Ordinal), "carts.yaml:2: kind: there is no kind Componnent (did you mean Component?)" },
         { "a component that is no YAML", "components/local/carts.yaml|kind: Component\n  apiVersion: x\n", "carts.yaml:2: not valid YAML" },
         { "a policy nobody defined", "components/local/resiliency.yaml|apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata:\n  name: calls\nspec:\n  targets:\n    apps:\n      shop:\n        retry: often\n", "resiliency.yaml:9: spec.targets.apps.shop.retry: there is no retry policy often" },
         { "a policy with a misspelt key", "components/local/resiliency.yaml|apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata:\n  name: calls\nspec:\n  policies:\n    retries:\n      often:\n        maxRetrys: 3\n", "resiliency.yaml:9: spec.policies.retries.often.maxRetrys: there is no such key here (did you mean maxRetries?)" },
@@ -32,6 +33,8 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         { "a configuration with a misspelt key", "components/config.yaml|apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: small\nspec:\n  tracings:\n    samplingRate: \"1\"\n", "config.yaml:6: spec.tracings: there is no such key here (did you mean tracing?)" },
         { "a folder that is not there", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shopp\n", "dapr.yaml:4: apps[0].appDirPath: there is no folder" },
         { "a misspelt key of dapr.yaml", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shop\n    appport: 8080\n", "dapr.yaml:5: apps[0].appport: there is no such key here (did you mean appPort?)" },
+        { "an app that nothing starts", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shop\n", "dapr.yaml:3: command: is required: the launcher starts every app, shop too" },
+        { "a program that is not there", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shop\n    command: [\"no-such-program\"]\n", "dapr.yaml:5: shop: command: there is no program no-such-program on PATH" },
         { "a dapr.yaml that is no YAML", "dapr.yaml|version: 1\napps:\n  - appID: shop\n   appDirPath: x\n", "dapr.yaml:" },
         { "an app id twice", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shop\n  - appID: shop\n    appDirPath: ./apps/office\n", "dapr.yaml:5: apps[1].appID: app id shop is taken by the app at" },
         { "a port twice", "dapr.yaml|version: 1\napps:\n  - appID: shop\n    appDirPath: ./apps/shop\n    appPort: 8080\n  - appID: office\n    appDirPath: ./apps/office\n    appPort: 8080\n", "dapr.yaml:8: apps[1].appPort: port 8080 is the appPort at" },
@@ -120,7 +123,7 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         tree.Environment["STANDIN_SICK"] = "app office";
         var (code, output) = await tree.RunAsync("up", "--ports", "free", "--patience", "5");
         Assert.Equal(1, code);
-        Assert.Contains("office not ready after 5 s", output, StringComparison.Ordinal);
+        Assert.Contains("office not ready after 5 s: http://127.0.0.1:", output, StringComparison.Ordinal);
         Gone();
 
         tree.Environment.Remove("STANDIN_SICK");
