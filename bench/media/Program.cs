@@ -75,7 +75,7 @@ async Task SpeedAsync()
 
 async Task MemoryAsync()
 {
-    var table = new Table().Title($"largest resident memory of a process, {Environment.ProcessorCount} pictures at a time").RoundedBorder();
+    var table = new Table().Title($"largest resident memory of a process, {Environment.ProcessorCount} pictures at a time, large ones one by one").RoundedBorder();
     foreach (var column in (string[])["originals", "before any", "few", "many", "how many"])
         table.AddColumn(new TableColumn(column).RightAligned());
     table.Columns[0].LeftAligned();
@@ -122,7 +122,7 @@ static void Child(string kind, int number)
     drawn.WaitForExit();
     var original = memory.ToArray();
     var before = Peak();
-    Parallel.For(0, number, AtOnce(), _ => PictureMaker.Make(original));
+    Parallel.For(0, number, PictureMaker.IsLarge(original) ? new() { MaxDegreeOfParallelism = 1 } : AtOnce(), _ => PictureMaker.Make(original));   // as the worker does
     Console.WriteLine($"{before} {Peak()}");
 }
 

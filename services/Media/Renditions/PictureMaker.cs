@@ -29,7 +29,11 @@ public static class PictureMaker
     private const long HeldWhole = 48L * 1024 * 1024;
 
     private static readonly Making Unreadable = new(0, 0, [], "The file is cut off or damaged and cannot be read as a picture.");
+    private static readonly int Largest = RenditionOptions.Boxes[0];
     private static readonly double[] White = [255, 255, 255];
+
+    /// <summary>Too large to be held unpacked: interlaced, it takes some hundred megabytes all the same, so that one at a time is enough.</summary>
+    public static bool IsLarge(byte[] original) => PictureHeader.Read(original)?.Unpacked > HeldWhole;
 
     /// <summary>Takes one processor for some tenths of a second.</summary>
     public static Making Make(byte[] original)
@@ -38,7 +42,7 @@ public static class PictureMaker
         {
             if (PictureHeader.Read(original) is not { } header)
                 return Unreadable;
-            using var largest = Unpack(original, header.Unpacked);
+            using var largest = Unpack(original, header);
             var pictures = new List<MadePicture>();
             foreach (var box in RenditionOptions.Boxes)
             {
@@ -64,31 +68,38 @@ public static class PictureMaker
     }
 
     /// <summary>In sRGB, eight bits a channel, the right way up, no larger than the largest box.</summary>
-    private static Image Unpack(byte[] original, long unpacked)
+    private static Image Unpack(byte[] original, PictureHeader header)
     {
-        var box = RenditionOptions.Boxes[0];
-        using var whole = Image.NewFromBuffer(original, access: Enums.Access.Sequential, failOn: Enums.FailOn.Error);
-        using var reduced = unpacked <= HeldWhole ? ReduceInMemory(whole, box) : ReduceAsItIsRead(whole, original, box);
+        using var reduced = header.Unpacked <= HeldWhole ? ReduceInMemory(original) : ReduceAsItIsRead(original);
         using var coloured = reduced.Colourspace(Enums.Interpretation.Srgb);
         using var bytes = coloured.Cast(Enums.BandFormat.Uchar);
         return bytes.CopyMemory();
     }
 
-    private static Image ReduceInMemory(Image whole, int box)
+    private static Image ReduceInMemory(byte[] original)
     {
-        using var held = whole.CopyMemory();                    // to its last row, or it throws
-        return held.ThumbnailImage(box, height: box, size: Enums.Size.Down, outputProfile: ProfileFor(whole));
+        using var rows = Rows(original);
+        using var held = rows.CopyMemory();                     // to its last row, or it throws
+        return held.ThumbnailImage(Largest, height: Largest, size: Enums.Size.Down, outputProfile: ProfileFor(held));
     }
 
     /// <summary>
     /// While it reduces what it reads, libvips takes rows that cannot be read for black ones (and says so to the log alone). So a first pass,
     /// which keeps nothing, reads to the end; the second one unpacks no more than it needs.
     /// </summary>
-    private static Image ReduceAsItIsRead(Image whole, byte[] original, int box)
+    private static Image ReduceAsItIsRead(byte[] original)
     {
-        whole.Avg();
-        return Image.ThumbnailBuffer(original, box, height: box, size: Enums.Size.Down, outputProfile: ProfileFor(whole), failOn: Enums.FailOn.Error);
+        string? profile;
+        using (var rows = Rows(original))
+        {
+            profile = ProfileFor(rows);
+            rows.Avg();
+        }
+
+        return Image.ThumbnailBuffer(original, Largest, height: Largest, size: Enums.Size.Down, outputProfile: profile, failOn: Enums.FailOn.Error);
     }
+
+    private static Image Rows(byte[] original) => Image.NewFromBuffer(original, access: Enums.Access.Sequential, failOn: Enums.FailOn.Error);
 
     // What says nothing of its colours is in sRGB already; asked to bring it there, libvips takes the long way round, longer than all the rest.
     private static string? ProfileFor(Image whole) => whole.Contains("icc-profile-data") || whole.Interpretation == Enums.Interpretation.Cmyk ? "srgb" : null;

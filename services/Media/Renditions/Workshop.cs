@@ -15,9 +15,14 @@ public sealed partial class Workshop(MediaStore store, IOptions<RenditionOptions
     public static readonly string Version = $"libvips {NetVips.NetVips.Version(0)}.{NetVips.NetVips.Version(1)}.{NetVips.NetVips.Version(2)}";
 
     private readonly SemaphoreSlim benches = new(options.Value.AtOnce > 0 ? options.Value.AtOnce : Environment.ProcessorCount);
+    private readonly SemaphoreSlim largeBench = new(1);
     private readonly ConcurrentDictionary<string, Lazy<Task<Manifest>>> underWay = new();
 
-    public void Dispose() => benches.Dispose();
+    public void Dispose()
+    {
+        benches.Dispose();
+        largeBench.Dispose();
+    }
 
     /// <summary>What becomes of this original. Throws when it cannot be told now.</summary>
     public async Task<Manifest> MakeAsync(string imageId, CancellationToken ct)
@@ -66,8 +71,7 @@ public sealed partial class Workshop(MediaStore store, IOptions<RenditionOptions
             if (Convert.ToHexStringLower(SHA256.HashData(original.Span)) != imageId)
                 throw new MediaStoreException($"The original {imageId} is just being written, or damaged in the store.");
 
-            // A thread of its own: the pool's are few and answer requests.
-            making = await Task.Factory.StartNew(() => PictureMaker.Make(original.ToArray()), ct, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            making = await MakeSizesAsync(original.ToArray(), ct);
         }
         finally
         {
@@ -87,6 +91,23 @@ public sealed partial class Workshop(MediaStore store, IOptions<RenditionOptions
         else
             LogMade(imageId, manifest.Files.Sum(file => file.Bytes));
         return manifest;
+    }
+
+    private async Task<Making> MakeSizesAsync(byte[] original, CancellationToken ct)
+    {
+        var large = PictureMaker.IsLarge(original);
+        if (large)
+            await largeBench.WaitAsync(ct);
+        try
+        {
+            // A thread of its own: the pool's are few and answer requests.
+            return await Task.Factory.StartNew(() => PictureMaker.Make(original), ct, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }
+        finally
+        {
+            if (large)
+                largeBench.Release();
+        }
     }
 
     [LoggerMessage(LogLevel.Information, "Picture {ImageId} is made in all sizes: {Bytes} bytes together")]
