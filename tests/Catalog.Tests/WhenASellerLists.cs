@@ -91,6 +91,40 @@ public sealed class WhenASellerLists(CatalogFixture shop) : IClassFixture<Catalo
         Assert.Equal(lamp, await shop.AsNobody.GetFromJsonAsync<Product>($"/api/v1/products/{lamp.ProductId}"));
     }
 
+    [Theory]
+    [InlineData("PUT", "/api/v1/products/{id}"), InlineData("DELETE", "/api/v1/products/{id}")]
+    [InlineData("PUT", "/api/v1/products/{id}/publication"), InlineData("DELETE", "/api/v1/products/{id}/publication")]
+    [InlineData("PUT", "/api/v1/products/{id}/images"), InlineData("DELETE", "/api/v1/products/{id}/images/{image}")]
+    [InlineData("GET", "/api/v1/seller/products/{id}")]
+    public async Task No_route_reaches_another_sellers_listing(string method, string route)
+    {
+        foreach (var draft in new[] { false, true })
+        {
+            var lamp = await ListAsync(shop.AsBruno);
+            if (draft)
+                (await shop.AsBruno.DeleteAsync($"/api/v1/products/{lamp.ProductId}/publication")).EnsureSuccessStatusCode();
+            var before = await shop.AsBruno.GetStringAsync($"/api/v1/seller/products/{lamp.ProductId}");
+            var path = route.Replace("{id}", $"{lamp.ProductId}", StringComparison.Ordinal).Replace("{image}", new string('a', 64), StringComparison.Ordinal);
+
+            foreach (var (client, status) in new[]
+            {
+                (shop.AsClara, HttpStatusCode.NotFound),
+                (shop.Catalog.As(TestTokens.Buyer(Guid.CreateVersion7())), HttpStatusCode.Forbidden),
+                (shop.Catalog.As(TestTokens.Guest(Guid.CreateVersion7())), HttpStatusCode.Forbidden),
+                (shop.AsNobody, HttpStatusCode.Unauthorized),
+            })
+            {
+                using var request = new HttpRequestMessage(new HttpMethod(method), path);
+                request.Headers.TryAddWithoutValidation("If-Match", "*");
+                if (method == "PUT")
+                    request.Content = JsonContent.Create(path.EndsWith("/images", StringComparison.Ordinal) ? new { imageIds = Array.Empty<string>() } : Lamp("Mine now"));
+                await AssertProblemAsync(await client.SendAsync(request), status);
+            }
+
+            Assert.Equal(before, await shop.AsBruno.GetStringAsync($"/api/v1/seller/products/{lamp.ProductId}"));
+        }
+    }
+
     [Fact]
     public async Task Shoppers_and_strangers_cannot_list()
     {
@@ -113,6 +147,11 @@ public sealed class WhenASellerLists(CatalogFixture shop) : IClassFixture<Catalo
         { """{"title":"Lamp","brand":"\u001b[31m","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "brand" },
         { """{"title":"Lamp","description":"It shines.\u0007","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "description" },
         { """{"title":"Lamp","sku":"A\tB","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "sku" },
+        { $$$"""{"title":"{{{new string('x', 10_000)}}}","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "title" },
+        { """{"title":"Lamp","productId":"00000000-0000-0000-0000-000000000000","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "productId" },
+        { """{"title":"Shirt","category":"clothing","variants":[{"sku":"A","options":[{"name":"size","value":"M"}],"price":{"minor":-1,"currency":"GBP"}}]}""", "variants[0].price.minor" },
+        { """{"title":"Shirt","category":"clothing","variants":[{"sku":"A","options":[{"name":"size","value":"M"}]}]}""", "variants[0].price.minor" },
+        { """{"title":"Shirt","category":"clothing","variants":[null]}""", "optionNames" },
         { """{"title":"Lamp","status":"sold","category":"lighting","price":{"minor":100,"currency":"GBP"}}""", "status" },
         { """{"title":"Lamp","category":"no such shelf","price":{"minor":100,"currency":"GBP"}}""", "category" },
         { """{"title":"Lamp","category":"lighting","price":{"minor":100,"currency":"GBP"},"imageUrl":"javascript:alert(1)"}""", "imageUrl" },

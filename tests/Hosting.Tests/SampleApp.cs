@@ -147,6 +147,12 @@ public sealed class SampleApp : IAsyncDisposable
         app.MapGet("/search", (int? count, bool? lit, decimal? price, Guid[] lamp) => lamp.Length);
         app.MapGet("/broken", string () => throw new InvalidOperationException("secret details"));
         app.MapGet("/away", string () => throw new HttpRequestException("Connection refused (10.0.0.7:5432)"));
+        app.MapGet("/kept", async (string text, NpgsqlDataSource database) =>
+        {
+            await using var keep = database.CreateCommand("SELECT $1::text");
+            keep.Parameters.Add(new() { Value = text });
+            return (string)(await keep.ExecuteScalarAsync())!;
+        });
         app.MapGet("/status/{status:int}", (int status) => TypedResults.StatusCode(status));
         app.MapInternal("/internal/lamps").MapGet("/", () => "lamps");
         app.MapInternal("/internal/keys", "ordering").MapGet("/", () => "keys");

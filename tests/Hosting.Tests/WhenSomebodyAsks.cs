@@ -228,6 +228,17 @@ public sealed class WhenSomebodyAsks(WhenSomebodyAsks.OneApp one) : IClassFixtur
     }
 
     [Fact]
+    public async Task A_text_that_cannot_be_stored_gets_400_and_does_not_spoil_the_connection_for_the_next()
+    {
+        for (var good = 0; good < 4; good++)
+            Assert.Equal("text", await app.As(null).GetStringAsync("/kept?text=text"));
+
+        await AssertProblemAsync(await app.As(null).GetAsync("/kept?text=a%00b"), 400, "/problems/bad-request");   // the fifth use, at which the statement is prepared
+
+        Assert.Equal("text", await app.As(null).GetStringAsync("/kept?text=text"));
+    }
+
+    [Fact]
     public async Task A_neighbour_that_is_away_gets_503_and_when_to_come_back()
     {
         var reply = await app.As(null).GetAsync("/away");

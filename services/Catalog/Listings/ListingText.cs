@@ -51,6 +51,8 @@ public sealed record ListingText(string Title, string Description, string Brand,
         else
             errors.Add(($"{prefix}category", "There is no such category."));
 
+        if (request.ProductId == Guid.Empty)
+            errors.Add(($"{prefix}productId", "This is no id."));
         if (request.Status == ListingStatus.Published || (request.Status is null && isNew))
             errors.AddRange(attributes.Missing.Select(name => ($"{prefix}attributes.{name}", NeededToPublish)));
         if (request.Status is not (null or ListingStatus.Draft or ListingStatus.Published))
