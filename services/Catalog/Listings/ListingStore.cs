@@ -339,10 +339,11 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
         NpgsqlTransaction tx, SellerId seller, string sellerName, List<(Guid ProductId, ListingText Text)> wanted, Dictionary<Guid, Guid> written, DateTimeOffset now, CancellationToken ct)
     {
         // Ordered, so that two requests with the same ids wait for each other instead of dead-locking. A variant's id is no listing's.
+        // The name as it is now and until this commits: a rename waits, and then finds these listings too.
         await using var insert = new NpgsqlCommand("""
             INSERT INTO listings (product_id, seller_id, seller_name, title, description, brand, category, price_minor, currency, image_url, listed_at, updated_at,
                                   status, sku, option_names, facets, document_id, document_hash)
-            SELECT product_id, $2, $3, title, description, brand, category, price_minor, currency, image_url, $11, $11,
+            SELECT product_id, $2, coalesce((SELECT name FROM sellers WHERE seller_id = $2 FOR SHARE), $3), title, description, brand, category, price_minor, currency, image_url, $11, $11,
                    status, sku, ARRAY(SELECT jsonb_array_elements_text(option_names::jsonb)), facets::jsonb, document_id, document_hash
             FROM unnest($1, $4, $5, $6, $7, $8, $9, $10, $12, $13, $14, $15, $16, $17)
                  AS row (product_id, title, description, brand, category, price_minor, currency, image_url, status, sku, option_names, facets, document_id, document_hash)
@@ -396,7 +397,8 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
     private async Task UpdateAsync(NpgsqlTransaction tx, Guid productId, ListingText text, Guid? document, string sellerName, CancellationToken ct)
     {
         await using var update = new NpgsqlCommand("""
-            UPDATE listings SET title = $2, description = $3, brand = $4, category = $5, price_minor = $6, currency = $7, image_url = $8, seller_name = $9,
+            UPDATE listings SET title = $2, description = $3, brand = $4, category = $5, price_minor = $6, currency = $7, image_url = $8,
+                                seller_name = coalesce((SELECT name FROM sellers WHERE sellers.seller_id = listings.seller_id FOR SHARE), $9),
                                 status = coalesce($10, status), sku = $11, option_names = $12, facets = $13::jsonb, document_id = $14, document_hash = $15, missing_attributes = $16,
                                 revision = revision + 1, updated_at = $17
             WHERE product_id = $1

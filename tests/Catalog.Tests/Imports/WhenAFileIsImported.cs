@@ -225,6 +225,16 @@ public sealed class WhenAFileIsImported(CatalogFixture shop) : IClassFixture<Cat
     }
 
     [Fact]
+    public async Task The_description_of_the_api_has_it()
+    {
+        var paths = (await System.Net.Http.Json.HttpClientJsonExtensions.GetFromJsonAsync<System.Text.Json.JsonElement>(shop.AsNobody, "/openapi/v1.json")).GetProperty("paths");
+        Assert.True(paths.GetProperty("/api/v1/seller/imports").GetProperty("post").GetProperty("requestBody").GetProperty("content").TryGetProperty("text/csv", out _));
+        Assert.All((string[])["get", "patch"], method => Assert.True(paths.GetProperty("/api/v1/seller/imports/{importId}").TryGetProperty(method, out _)));
+        Assert.True(paths.TryGetProperty("/api/v1/products/{productId}/prices", out _));
+        Assert.True(paths.TryGetProperty("/api/v1/seller/products.csv", out _));
+    }
+
+    [Fact]
     public async Task Imports_are_their_sellers_alone()
     {
         var state = await seller.ImportAsync("sku,title,category,price\nA,Lamp,lighting,1\n");

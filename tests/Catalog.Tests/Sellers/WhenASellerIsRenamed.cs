@@ -83,6 +83,28 @@ public sealed class WhenASellerIsRenamed(CatalogAtWork shop) : IClassFixture<Cat
     }
 
     [Fact]
+    public async Task A_listing_that_is_made_or_changed_while_the_name_changes_bears_the_new_one()
+    {
+        var first = await CatalogFixture.ListAsync(seller.Http);
+        // Both have read the old name and wait; the rename commits before they do.
+        await using var connection = await shop.Catalog.Database.OpenConnectionAsync();
+        await using var tx = await connection.BeginTransactionAsync();
+        await using (var rename = new Npgsql.NpgsqlCommand("UPDATE sellers SET name = 'Renamed Meanwhile', version = 2 WHERE seller_id = $1", connection, tx) { Parameters = { new() { Value = seller.Id } } })
+            await rename.ExecuteNonQueryAsync();
+        var creating = CatalogFixture.ListAsync(seller.Http);
+        using var change = new HttpRequestMessage(HttpMethod.Put, $"/api/v1/products/{first.ProductId}") { Content = JsonContent.Create(CatalogFixture.Lamp("Changed")) };
+        change.Headers.TryAddWithoutValidation("If-Match", "*");
+        var changing = seller.Http.SendAsync(change);
+        await Eventually.Async(
+            async () => await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 2, "both wait for the name");
+        await tx.CommitAsync();
+
+        Assert.Equal("Renamed Meanwhile", (await creating).SellerName);
+        using var changed = await changing;
+        Assert.Equal("Renamed Meanwhile", (await changed.Content.ReadFromJsonAsync<Product>())!.SellerName);
+    }
+
+    [Fact]
     public async Task The_shop_says_how_much_is_on_its_shelf()
     {
         await seller.ImportAsync("sku,title,category,price,status\nA,Lamp,lighting,1,\nB,Chair,furniture,1,\nC,Draft,furniture,1,draft\n");
