@@ -178,6 +178,8 @@ public sealed class LocalSystem : IAsyncDisposable
         remarks.AddRange(plan.Missing());
         var set = ForThisFolder(plan.Set.Folder);
         await sidecars.StartAsync(set, ct);
+        if (servers.Forgetful is { } forgetful)
+            forgetful.BeforeRestart = EndSidecars;
         foreach (var instance in instances)
             StartService(instance, sidecars);
 
@@ -355,6 +357,16 @@ public sealed class LocalSystem : IAsyncDisposable
         instance.Part.Asked = readiness;
         instance.Part.Start(new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment }, async token =>
             await OkAsync(readiness, token) && await beside.KnowsAsync(instance, token));
+    }
+
+    /// <summary>
+    /// A consumer that outlives its broker's memory goes on where it was, commits that, and never sees what the new log holds before it.
+    /// New ones have no place yet and read all there is; they start when the broker is back.
+    /// </summary>
+    private void EndSidecars()
+    {
+        foreach (var part in sidecars?.Parts.Where(part => part.Name is not ("placement" or "scheduler")) ?? [])
+            part.Child?.Kill();
     }
 
     private Part? PartOf(LocalService service) => parts.FirstOrDefault(part => part.Name == service.AppId);

@@ -30,6 +30,9 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
     /// <summary>What must be up before a restart makes sense: a service that finds no database ends again at once.</summary>
     public IReadOnlyList<Part> Needs { get; init; } = [];
 
+    /// <summary>Done when it has ended and before it starts again.</summary>
+    public Action? BeforeRestart { get; set; }
+
     public string Detail { get; private set; } = "";
     public PartState State { get; private set; } = PartState.Waiting;
     public int Restarts { get; private set; }
@@ -137,6 +140,7 @@ public sealed class Part(string name, string kind, Action changed) : IAsyncDispo
                 await Task.Delay(BackOff[Math.Min(Math.Max(quickDeaths - 1, 0), BackOff.Length - 1)], stopping.Token);
                 while (Needs.Any(need => need.State is not (PartState.Ready or PartState.Elsewhere)))
                     await Task.Delay(100, stopping.Token);
+                BeforeRestart?.Invoke();
                 // In this order: what the other parts write of this one must never meet a disposed process.
                 var ended = Child;
                 Child = Child.Start(spec!);

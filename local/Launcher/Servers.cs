@@ -20,6 +20,9 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
     /// <summary>What sidecars and services cannot start without.</summary>
     public IReadOnlyList<Part> Stores => [.. new[] { postgres, redis, rabbitMq, kafka }.OfType<Part>()];
 
+    /// <summary>A broker that forgets topics and offsets when its process ends.</summary>
+    public Part? Forgetful { get; private set; }
+
     public PostgresLogin? Login { get; private set; }
 
     /// <summary>Names the cluster, so that another one is migrated anew.</summary>
@@ -171,8 +174,10 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
         part.Start(spec, token => KafkaServer.AnswersAsync(KafkaBrokers, token));
         await part.UntilReadyAsync(TimeSpan.FromSeconds(90), ct);
         part.Says(server.How);
-        if (server.Remark is { } remark)
-            remarks.Add(remark);
+        if (server.Remark is not { } remark)
+            return;
+        remarks.Add(remark);
+        Forgetful = part;
     }
 
     private async Task StartMailAsync(CancellationToken ct)

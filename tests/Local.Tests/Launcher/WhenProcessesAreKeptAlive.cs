@@ -32,6 +32,30 @@ public sealed class WhenProcessesAreKeptAlive : IDisposable
     }
 
     [Fact]
+    public async Task What_remembers_it_ends_before_it_starts_again_and_starts_when_it_is_ready()
+    {
+        await using var broker = new Part("broker", "server", () => { });
+        await using var listener = new Part("listener", "service", () => { }) { Needs = [broker] };
+        foreach (var part in (Part[])[broker, listener])
+        {
+            part.Start(Shell("exec sleep 100", part.Name), _ => Task.FromResult(true));
+            await part.UntilReadyAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        }
+
+        var seen = (Broker: 0, Ready: true);
+        broker.BeforeRestart = () =>
+        {
+            seen = (broker.Restarts, broker.State == PartState.Ready || !broker.Child!.HasExited);
+            listener.Child!.Kill();
+        };
+        broker.Child!.Kill();
+
+        await Eventually.Async(() => broker is { Restarts: 1, State: PartState.Ready } && listener is { Restarts: 1, State: PartState.Ready }, "both are up again", TimeSpan.FromSeconds(30));
+        Assert.Equal((1, false), seen);
+        Assert.True(listener.Child!.StartedAt >= broker.Child!.StartedAt);
+    }
+
+    [Fact]
     public async Task One_that_ends_before_it_was_ever_ready_is_a_failure_that_shows_its_last_words()
     {
         await using var part = new Part("shop", "service", () => { });
