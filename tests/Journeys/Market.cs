@@ -362,7 +362,8 @@ public sealed class Market : IAsyncLifetime
 
     public async Task<List<T>> SqlAsync<T>(string database, string sql, params object[] parameters)
     {
-        await using var connection = new NpgsqlConnection(Secret($"{database}-db"));
+        // A connection of its own each time: one from a pool may be to a database that another journey has killed since.
+        await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(Secret($"{database}-db")) { Pooling = false }.ConnectionString);
         await connection.OpenAsync();
         await using var command = new NpgsqlCommand(sql, connection);
         foreach (var parameter in parameters) command.Parameters.Add(new NpgsqlParameter { Value = parameter });

@@ -35,7 +35,7 @@ public sealed class WhenTheSystemsOwnComponentsAreOpened
         Assert.Equal(["actors", "pubsub", "secrets"], Of("ordering"));
         Assert.Equal(["carts", "pubsub", "secrets"], Of("cart"));
         Assert.Equal(["email", "pubsub", "secrets"], Of("notifications"));
-        Assert.Equal(["media", "pubsub"], Of("media"));
+        Assert.Equal(["media", "pubsub", "secrets"], Of("media"));
         Assert.NotNull(host.Group("ordering")!.Instances[0].Components.ActorStore);
         Assert.Equal(30, host.Group("ordering")!.Instances[0].Components.Resiliency.ComponentInbound("pubsub", "Pubsub")!.Retry!.MaxRetries);
         Assert.Null(host.Group("ordering")!.Instances[0].Components.Resiliency.App("payments", "x"));
