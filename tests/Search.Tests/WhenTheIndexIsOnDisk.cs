@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using System.Text.Json;
 using Marketplace.Contracts;
 using Marketplace.Search.Indexing;
@@ -90,9 +91,9 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
                         await first.DeliverAsync(both.Second);
                         acknowledged.Add(both.First.ProductId);
                     }
-                    catch (HttpRequestException)
+                    catch (Exception gone) when (gone is HttpRequestException or SocketException)
                     {
-                        return;                                 // the process is gone: the broker would deliver it again
+                        return;                                 // the process died, just when it had accepted perhaps: the broker would deliver it again
                     }
 
                     if (acknowledged.Count == 40)

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -15,7 +16,8 @@ public static class Neighbour
         ExceptionFactory = reply => new ValueTask<Exception?>(reply.IsSuccessStatusCode
             ? null
             : new HttpRequestException($"{reply.RequestMessage?.RequestUri?.AbsolutePath} answered {(int)reply.StatusCode}.", null, reply.StatusCode)),
-        TransportExceptionFactory = (_, fault, _) => fault,
+        // A peer that goes away between accepting and being asked for its address: HttpClient lets the bare SocketException out.
+        TransportExceptionFactory = (_, fault, _) => fault is SocketException ? new HttpRequestException(fault.Message, fault) : fault,
         DeserializationExceptionFactory = (reply, fault) => new ValueTask<Exception?>(
             new HttpRequestException($"{reply.RequestMessage?.RequestUri?.AbsolutePath} answered what cannot be read: {fault.Message}", fault)),
     };
