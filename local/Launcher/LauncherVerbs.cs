@@ -199,7 +199,7 @@ public static class LauncherVerbs
             Row("demo", $"dotnet run --project local -- seed{sameData}  (then ada@example.com / correct-horse-1)");
         }
 
-        Row("logs", $"dotnet run --project local -- logs {running.Parts.LastOrDefault(part => part.AppId is "ordering" || part.AppId is not null && options.Only is not null)?.Name ?? "sidecars"} -f{sameData}");
+        Row("logs", $"dotnet run --project local -- logs {running.Parts.FirstOrDefault(part => part.AppId is "ordering" || part.AppId is not null && options.Only is not null)?.Name ?? "sidecars"} -f{sameData}");
         console.Write(new Panel(grid) { Header = new PanelHeader($" up after {took.TotalSeconds:0.0} s · Ctrl-C stops everything "), Border = BoxBorder.Rounded });
     }
 
