@@ -210,6 +210,16 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Of_two_replicas_that_begin_a_rebuild_at_once_one_does_it()
+    {
+        var search = await StartAsync();
+        standIn.Instead = request => request is { Method: "PUT", Target: "/{index}" } ? StandIn.Refused(400, "resource_already_exists_exception", "index [products-2] already exists") : null;
+
+        await Assert.ThrowsAsync<Engine.Elasticsearch.RebuildElsewhereException>(() => BeginAsync(search));
+        Assert.Equal("products-1", standIn.Behind("products"));
+    }
+
+    [Fact]
     public async Task A_rebuild_that_took_too_long_does_not_push_aside_the_one_that_took_over()
     {
         var (one, other) = (await StartAsync(), await StartAsync(("Search:Elasticsearch:RebuildLease", "00:00:00")));

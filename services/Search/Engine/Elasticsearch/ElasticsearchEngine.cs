@@ -158,7 +158,7 @@ public sealed partial class ElasticsearchEngine : ISearchEngine
             var first = ProductIndex.NameOf(connection.Options.Index, indices.Select(index => index.Number).DefaultIfEmpty(0).Max() + 1);
             var meta = new Dictionary<string, object> { [ProductIndex.FormatKey] = ProductIndex.Format, [ProductIndex.FilledKey] = "no" };
             var created = await connection.Client.Indices.CreateAsync(ProductIndex.Create(first, connection.Options, meta, serving: true), ct);
-            if (created.ElasticsearchServerError?.Error?.Type != "resource_already_exists_exception")
+            if (created.ElasticsearchServerError?.Error?.Type != ProductIndex.ExistsAlready)
                 connection.Checked(created);
         }
     }

@@ -59,7 +59,10 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
 
         var next = ProductIndex.NameOf(elasticsearch.Options.Index, indices.Max(index => index.Number) + 1);
         var rebuild = new ElasticsearchRebuild(elasticsearch, writer, time, log, me, serving.Name, next);
-        elasticsearch.Checked(await elasticsearch.Client.Indices.CreateAsync(ProductIndex.Create(next, elasticsearch.Options, rebuild.Meta(filled: false), serving: false), ct));
+        var created = await elasticsearch.Client.Indices.CreateAsync(ProductIndex.Create(next, elasticsearch.Options, rebuild.Meta(filled: false), serving: false), ct);
+        if (created.ElasticsearchServerError?.Error?.Type == ProductIndex.ExistsAlready)
+            throw new RebuildElsewhereException(time.GetUtcNow() + elasticsearch.Options.RebuildLease);     // another replica was a moment earlier
+        elasticsearch.Checked(created);
         rebuild.LogBegan(next, serving.Name);
         await rebuild.CarrySignalsAsync(ct);
         return rebuild;

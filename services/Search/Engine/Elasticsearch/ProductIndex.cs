@@ -13,6 +13,7 @@ internal static class ProductIndex
 {
     /// <summary>Goes up when documents change their shape: an index of another format is filled anew.</summary>
     public const string Format = "1";
+    public const string ExistsAlready = "resource_already_exists_exception";
     public const string FormatKey = "format";
     public const string FilledKey = "filled";
     public const string RebuiltByKey = "rebuilt_by";
