@@ -29,6 +29,7 @@ public sealed record Knob([property: Required] string Colour);
 /// <summary>The smallest service there is: lamps that are lit, in this process and on a real database.</summary>
 public sealed class SampleApp : IAsyncDisposable
 {
+    private const long HeldBy = 1300;
     private readonly WebApplication app;
 
     private SampleApp(WebApplication app, string connectionString) => (this.app, ConnectionString) = (app, connectionString);
@@ -38,6 +39,17 @@ public sealed class SampleApp : IAsyncDisposable
     public IServiceProvider Services => app.Services;
 
     public Task StopAsync() => app.StopAsync();
+
+    /// <summary>Until this is disposed of, turns whose reason is "held" stand amid their work.</summary>
+    public async Task<IAsyncDisposable> HoldTurnsAsync()
+    {
+        // A connection outside the pool: the lock ends with it.
+        var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false }.ConnectionString);
+        await connection.OpenAsync();
+        await using var hold = new NpgsqlCommand("SELECT pg_advisory_lock($1)", connection) { Parameters = { new() { Value = HeldBy } } };
+        await hold.ExecuteNonQueryAsync();
+        return connection;
+    }
 
     public NpgsqlDataSource Database => app.Services.GetRequiredService<NpgsqlDataSource>();
 
@@ -169,8 +181,12 @@ public sealed class SampleApp : IAsyncDisposable
             "INSERT INTO lamps (lamp_id, lit) VALUES ($1, $2) ON CONFLICT (lamp_id) DO UPDATE SET lit = lamps.lit + $2 RETURNING lit", once.Connection, once.Transaction)
         { Parameters = { new() { Value = lampId }, new() { Value = turn.Times } } };
         var lit = (int)(await light.ExecuteScalarAsync(ct))!;
-        if (turn.Reason == "slow")
-            await Task.Delay(300, ct);
+        if (turn.Reason == "held")
+        {
+            await using var held = new NpgsqlCommand("SELECT pg_advisory_xact_lock_shared($1)", once.Connection, once.Transaction) { Parameters = { new() { Value = HeldBy } } };
+            await held.ExecuteNonQueryAsync(ct);
+        }
+
         if (turn.Reason == "refused")
             return Problems.Of(StatusCodes.Status409Conflict, "lamp-refuses", "The lamp refuses.");
         return await once.CommitAsync(StatusCodes.Status202Accepted, new { lampId, lit }, location: $"/lamps/{lampId}", ct);

@@ -70,14 +70,15 @@ public sealed class WhenANeighbourIsCalled : IAsyncLifetime
     public async Task Who_stops_waiting_gets_a_cancelled_call()
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(Ct);
+        var answer = new TaskCompletionSource<FakeReply>();
         neighbour.On(HttpMethod.Get, $"/internal/shelves/{Oak.ShelfId}", async _ =>
         {
             await patience.CancelAsync();
-            await Task.Delay(TimeSpan.FromSeconds(5), Ct);
-            return FakeReply.Ok(Oak);
+            return await answer.Task;
         });
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Direct().ShelfAsync(Oak.ShelfId, patience.Token));
+        answer.SetResult(FakeReply.Ok(Oak));
     }
 
     [Fact]

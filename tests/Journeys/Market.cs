@@ -267,14 +267,7 @@ public sealed class Market : IAsyncLifetime
     {
         await Eventually.Async(async () => (await SqlAsync<long>("ordering", "SELECT count(*) FROM orders WHERE status = 'PENDING'"))[0] == 0, "no order is pending", TimeSpan.FromSeconds(90));
         string? imbalance = null;
-        for (var patience = Stopwatch.StartNew(); patience.Elapsed < TimeSpan.FromSeconds(20);)
-        {
-            imbalance = await ImbalanceAsync();
-            if (imbalance is null) return;
-            await Task.Delay(200, TestContext.Current.CancellationToken);   // a saga may be between its two commits
-        }
-
-        Assert.Fail($"The books do not balance: {imbalance}");
+        await Eventually.Async(async () => (imbalance = await ImbalanceAsync()) is null, () => $"the books balance, once every saga is past its two commits: {imbalance}");
     }
 
     private async Task<string?> ImbalanceAsync()

@@ -140,18 +140,31 @@ public sealed class WhenRedisCarriesEvents
     {
         var redis = await RedisBroker.StartAsync();
         var calls = 0;
+        var handled = new TaskCompletionSource();
         await using var billing = new ListeningApp("billing", app => app.MapPost("/orders", async () =>
         {
             Interlocked.Increment(ref calls);
-            await Task.Delay(TimeSpan.FromSeconds(1.5));
+            await handled.Task;
             return Results.Ok();
         }).WithTopic("quick", "order.created"));
         await using var sidecars = await Broadcast.StartAsync(redis, "---\n" + BrokersUnderTest.Yaml("quick", "pubsub.redis",
             [("redisHost", $"127.0.0.1:{redis.Port}"), ("processingTimeout", "300ms"), ("redeliverInterval", "100ms")]), billing);
 
         await sidecars.Client().PublishEventAsync("quick", "order.created", new { i = 1 }, Ct);
-        await Eventually.Async(async () => calls == 1 && await sidecars.WaitingAsync("quick") == 0, "it is done");
+        await Eventually.Async(() => calls == 1, "it is in hand");
+        await using var connection = await redis.ConnectAsync();
+        var before = await LooksAsync();
+        await Eventually.Async(async () => await LooksAsync() >= before + 15, "what is forgotten was looked for during many times the processing timeout");
+        handled.SetResult();
+
+        await Eventually.Async(async () => await sidecars.WaitingAsync("quick") == 0, "it is done");
         Assert.Equal(1, calls);
+
+        async Task<long> LooksAsync()
+        {
+            var stats = (await connection.GetServer(connection.GetEndPoints()[0]).InfoAsync("commandstats")).SelectMany(section => section);
+            return stats.FirstOrDefault(stat => stat.Key == "cmdstat_xpending").Value is { } looks ? long.Parse(looks.Split(',')[0]["calls=".Length..], null) : 0;
+        }
     }
 
     [Fact]

@@ -58,23 +58,21 @@ public sealed class WhenTheHostIsKilledUnderLoad(PostgresFixture postgres) : ICl
     private static async Task<int> RunAsync(DaprWorkflowClient client, int number)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(120));
-        while (true)
-        {
-            try
+        await Eventually.Async(
+            async () =>
             {
-                await client.ScheduleNewWorkflowAsync("Steps", $"steps-{number}", number, cancellation: limit.Token);
-                break;
-            }
-            catch (RpcException e) when (e.StatusCode == StatusCode.AlreadyExists)
-            {
-                break;
-            }
-            catch (RpcException) when (!limit.IsCancellationRequested)
-            {
-                await Task.Delay(100, limit.Token);
-            }
-        }
-
+                try
+                {
+                    await client.ScheduleNewWorkflowAsync("Steps", $"steps-{number}", number, cancellation: limit.Token);
+                    return true;
+                }
+                catch (RpcException e)
+                {
+                    return e.StatusCode == StatusCode.AlreadyExists;
+                }
+            },
+            $"steps-{number} is known to have started",
+            TimeSpan.FromSeconds(120));
         return (await client.WaitForWorkflowCompletionAsync($"steps-{number}", cancellation: limit.Token)).ReadOutputAs<int>();
     }
 }
