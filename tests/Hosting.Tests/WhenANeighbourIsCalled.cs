@@ -1,7 +1,11 @@
 using System.Net;
 using Marketplace.TestKit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Refit;
 using Xunit;
 
@@ -88,6 +92,30 @@ public sealed class WhenANeighbourIsCalled : IAsyncLifetime
 
         var failed = await Assert.ThrowsAsync<HttpRequestException>(() => Direct().ShelfAsync(Oak.ShelfId, Ct));
         Assert.Contains("cannot be read", failed.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("null"), InlineData("")]
+    public async Task An_answer_that_says_nothing_is_a_failed_call(string body)
+    {
+        await using var silent = await StartSilentAsync(body);
+
+        await Assert.ThrowsAsync<HttpRequestException>(() => Client(("Neighbours:shelves", silent.Urls.Single())).ShelfAsync(Oak.ShelfId, Ct));
+    }
+
+    private static async Task<WebApplication> StartSilentAsync(string body)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        var server = builder.Build();
+        server.Run(http =>
+        {
+            http.Response.ContentType = "application/json";
+            return http.Response.WriteAsync(body);
+        });
+        await server.StartAsync(Ct);
+        return server;
     }
 
     private IShelfClient Direct() => Client(("Neighbours:shelves", neighbour.Address.ToString()));

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Reflection;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -10,7 +11,7 @@ public static class Neighbour
 {
     private static readonly RefitSettings Settings = new()
     {
-        ContentSerializer = new SystemTextJsonContentSerializer(JsonSerializerOptions.Web),
+        ContentSerializer = new SomethingSaid(),
 
         // As HttpClient's own helpers fail, so that a neighbour that is away looks the same everywhere.
         ExceptionFactory = reply => new ValueTask<Exception?>(reply.IsSuccessStatusCode
@@ -49,6 +50,19 @@ public static class Neighbour
             })
             .SetHandlerLifetime(Timeout.InfiniteTimeSpan)       // the pool above already renews its connections
             .RemoveAllLoggers();                                // four lines per call otherwise, with addresses in them
+}
+
+/// <summary>JSON as everywhere, but an answer of <c>null</c> is no answer: nobody looks for it behind a method that promises a record.</summary>
+internal sealed class SomethingSaid : IHttpContentSerializer
+{
+    private readonly SystemTextJsonContentSerializer json = new(JsonSerializerOptions.Web);
+
+    public HttpContent ToHttpContent<T>(T item) => json.ToHttpContent(item);
+
+    public async Task<T?> FromHttpContentAsync<T>(HttpContent content, CancellationToken cancellationToken = default) =>
+        await json.FromHttpContentAsync<T>(content, cancellationToken) ?? throw new JsonException("it is null");
+
+    public string? GetFieldNameForProperty(PropertyInfo propertyInfo) => json.GetFieldNameForProperty(propertyInfo);
 }
 
 internal static class Sidecar
