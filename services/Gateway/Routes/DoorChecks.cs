@@ -1,3 +1,4 @@
+using Marketplace.Hosting;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
@@ -9,6 +10,8 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
 {
     // A body somewhat over the limit is read and thrown away, so that the sender sees the answer and not a broken connection.
     private const long SwallowedAtMost = 64L * 1024 * 1024;
+
+    private static readonly string[] Json = ["application/json"];
 
     private readonly long largestBody = options.Value.LargestBody;
 
@@ -32,11 +35,8 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
         // For a body of unknown length the server counts while it is passed on.
         if (size is { IsReadOnly: false })
             size.MaxRequestBodySize = largest;
-        if (route is { Access: not Access.Webhook } && !(route.Types is { } types ? IsOneOf(types, request.ContentType) : request.HasJsonContentType()))
-        {
-            http.Response.StatusCode = StatusCodes.Status415UnsupportedMediaType;
-            return Task.CompletedTask;
-        }
+        if (route is { Access: not Access.Webhook, Types: var types } && !(types is null ? request.HasJsonContentType() : IsOneOf(types, request.ContentType)))
+            return Problems.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported-media-type", $"The body must be {string.Join(" or ", types ?? Json)}.").ExecuteAsync(http);
         return next(http);
     }
 

@@ -163,20 +163,23 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
     {
         using var json = new StringContent("{}", Encoding.UTF8, "application/json");
         using var wrong = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync("POST", "/api/v1/seller/imports", json);
-        await wrong.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        var problem = await wrong.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        Assert.Equal("The body must be text/csv.", problem.GetProperty("title").GetString());
         using var file = new StringContent("sku\n", Encoding.UTF8, "text/csv");
         using var shopper = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).SendAsync("POST", "/api/v1/seller/imports", file);
         await shopper.ProblemAsync(HttpStatusCode.Forbidden, "forbidden");
         Assert.Empty(gateway.Sidecar.Arrived);
     }
 
-    [Theory, InlineData(16, "image/jpeg", HttpStatusCode.RequestEntityTooLarge, "body-too-large"), InlineData(1, "text/html", HttpStatusCode.UnsupportedMediaType, "unsupported-media-type")]
-    public async Task A_larger_one_and_what_is_no_picture_do_not(int megabytes, string type, HttpStatusCode status, string slug)
+    [Theory]
+    [InlineData(16, "image/jpeg", HttpStatusCode.RequestEntityTooLarge, "body-too-large", "The request body is too large.")]
+    [InlineData(1, "text/html", HttpStatusCode.UnsupportedMediaType, "unsupported-media-type", "The body must be image/* or application/octet-stream or multipart/form-data.")]
+    public async Task A_larger_one_and_what_is_no_picture_do_not(int megabytes, string type, HttpStatusCode status, string slug, string title)
     {
         using var body = new ByteArrayContent(new byte[megabytes * 1024 * 1024]);
         body.Headers.ContentType = MediaTypeHeaderValue.Parse(type);
         using var response = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync("POST", $"/api/v1/products/{Id}/images", body);
-        await response.ProblemAsync(status, slug);
+        Assert.Equal(title, (await response.ProblemAsync(status, slug)).GetProperty("title").GetString());
         Assert.Empty(gateway.Sidecar.Arrived);
     }
 
@@ -272,7 +275,8 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         using var body = new ByteArrayContent("{}"u8.ToArray());
         body.Headers.ContentType = type is null ? null : new(type);
         using var response = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).SendAsync("PUT", "/api/v1/cart", body);
-        await response.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        var problem = await response.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        Assert.Equal("The body must be application/json.", problem.GetProperty("title").GetString());
         Assert.Empty(gateway.Sidecar.Arrived);
     }
 
