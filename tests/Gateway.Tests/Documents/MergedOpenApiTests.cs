@@ -71,4 +71,13 @@ public sealed class MergedOpenApiTests
         Assert.DoesNotContain("src=\"http", html, StringComparison.Ordinal);
         Assert.Contains("script-src 'self' 'unsafe-inline'", page.Header("Content-Security-Policy"), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task Who_knows_only_the_address_is_led_to_it()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        using var root = await gateway.As(null).FetchAsync("/");
+        Assert.Equal((HttpStatusCode.Found, "/scalar"), (root.StatusCode, root.Header("Location")));
+        Assert.Empty(gateway.Sidecar.Arrived);
+    }
 }
