@@ -55,9 +55,9 @@ public static partial class UploadEndpoints
     {
         var seller = SellerId.Of(user);
         if (await catalog.OwnerAsync(productId, ct) is not { } listing || listing.SellerId != seller.Value)
-            return await RefuseAsync(request, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no such product."), ct);
+            return await RefuseAsync(request, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no such product."), options.Value.MostTime, ct);
         if (listing.Images >= listing.MostImages)
-            return await RefuseAsync(request, Problems.Of(StatusCodes.Status409Conflict, "too-many-pictures", $"A listing has at most {listing.MostImages} pictures; remove one first."), ct);
+            return await RefuseAsync(request, Problems.Of(StatusCodes.Status409Conflict, "too-many-pictures", $"A listing has at most {listing.MostImages} pictures; remove one first."), options.Value.MostTime, ct);
 
         using var slot = await slots.EnterAsync(ct);
         if (slot is null)
@@ -81,7 +81,7 @@ public static partial class UploadEndpoints
         }
 
         if (reading.File is not { } file)
-            return await RefuseAsync(request, Refusal(reading), ct);
+            return await RefuseAsync(request, Refusal(reading), options.Value.MostTime, ct);
         if (!file.Kind.IsCalled(file.Said))
             return Problems.Validation((UploadBody.Field, $"The file is said to be {file.Said} and is a {file.Kind.Name}."));
         if (PictureHeader.Read(file.Bytes) is not { } header)
@@ -108,15 +108,17 @@ public static partial class UploadEndpoints
     };
 
     /// <summary>What is left of the body is read first: a sender who is still sending would see the connection break instead of the answer.</summary>
-    private static async Task<IResult> RefuseAsync(HttpRequest request, IResult refusal, CancellationToken ct)
+    private static async Task<IResult> RefuseAsync(HttpRequest request, IResult refusal, TimeSpan mostTime, CancellationToken ct)
     {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        patience.CancelAfter(mostTime);
         try
         {
-            await request.Body.CopyToAsync(Stream.Null, ct);
+            await request.Body.CopyToAsync(Stream.Null, patience.Token);
         }
-        catch (BadHttpRequestException)
+        catch (Exception e) when (e is BadHttpRequestException || (e is OperationCanceledException && !ct.IsCancellationRequested))
         {
-            return refusal;                                     // longer than the server reads: it is refused either way
+            return refusal;                                     // longer than the server reads or anybody waits: it is refused either way
         }
 
         return refusal;

@@ -150,6 +150,21 @@ public sealed class WhenASellerSendsAPicture(MediaBed bed) : IClassFixture<Media
         await bed.Seller.SendBodyAsync(Lamp, unannounced).ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
     }
 
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task One_that_trickles_in_does_not_keep_its_place_from_others_whether_it_will_be_taken_or_not(bool isPicture)
+    {
+        var settings = new Dictionary<string, string?> { ["Uploads:AtOnce"] = "1", ["Uploads:MostTime"] = "00:00:01" };
+        await using var narrow = await ServiceUnderTest<PictureKind>.StartAsync(calls: ["catalog"], settings: settings);
+        narrow.Neighbour("catalog").On(HttpMethod.Get, "/internal/listings/*", _ => FakeReply.Ok(new { sellerId = MediaBed.SellerId }));
+        using var seller = narrow.As(TestTokens.Seller(Guid.NewGuid(), MediaBed.SellerId));
+
+        using var never = new StreamContent(new StalledFile(isPicture ? [0xFF, 0xD8, 0xFF] : [0x7F, (byte)'E', (byte)'L', (byte)'F']));
+        var trickling = seller.SendBodyAsync(Lamp, never);
+        await Eventually.Async(() => Task.FromResult(narrow.Neighbour("catalog").Calls.Count == 1), "the first one is being read");
+        await seller.SendFileAsync(Lamp, Pictures.Svg()).ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type");
+        await (isPicture ? trickling.ProblemAsync(HttpStatusCode.RequestTimeout, "request-timeout") : trickling.ProblemAsync(HttpStatusCode.UnsupportedMediaType, "unsupported-media-type"));
+    }
+
     [Fact]
     public async Task What_is_only_the_beginning_of_a_header_is_told_at_once()
     {
@@ -180,19 +195,9 @@ public sealed class WhenASellerSendsAPicture(MediaBed bed) : IClassFixture<Media
         [.. new DirectoryInfo(Path.Combine(bed.Files, "renditions", imageId)).GetFiles().OrderBy(file => file.Name, StringComparer.Ordinal).Select(file => $"{file.Name} {file.Length} {file.LastWriteTimeUtc:O}")];
 
     /// <summary>Begins like a JPEG and goes on for longer than anybody reads.</summary>
-    private sealed class EndlessPicture : Stream
+    private sealed class EndlessPicture : ArrivingFile
     {
         private long position;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position { get => position; set => throw new NotSupportedException(); }
 
         public override int Read(byte[] buffer, int offset, int count)
         {
@@ -202,6 +207,36 @@ public sealed class WhenASellerSendsAPicture(MediaBed bed) : IClassFixture<Media
             position += count;
             return count;
         }
+    }
+
+    /// <summary>A thousand bytes, and then nothing more, and no end either.</summary>
+    private sealed class StalledFile(byte[] beginning) : ArrivingFile
+    {
+        private bool sent;
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (sent) await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            sent = true;
+            buffer.Span[..1_000].Clear();
+            beginning.CopyTo(buffer);
+            return 1_000;
+        }
+    }
+
+    private abstract class ArrivingFile : Stream
+    {
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => false;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public override void Flush()
         {
