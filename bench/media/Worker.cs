@@ -40,7 +40,7 @@ internal sealed class Worker : IAsyncDisposable
         worker.dapr = new DaprClientBuilder()
             .UseGrpcEndpoint($"http://127.0.0.1:{app.GrpcPort}").UseHttpEndpoint($"http://127.0.0.1:{app.HttpPort}")
             .UseGrpcChannelOptions(new() { MaxReceiveMessageSize = MediaStore.LargestMessage }).Build();
-        worker.store = new MediaStore(worker.dapr);
+        worker.store = new MediaStore(worker.dapr, TimeProvider.System);
         worker.workshop = new Workshop(worker.store, Options.Create(new RenditionOptions()), NullLogger<Workshop>.Instance);
         return worker;
     }

@@ -12,7 +12,10 @@ namespace Marketplace.Media;
 /// </summary>
 public sealed class MediaNews(DaprClient dapr, TimeProvider time)
 {
-    public Task TellAsync<TEvent>(TEvent news, string topic, Guid productId, CancellationToken ct)
+    // A broker that stays silent is one that is away: whoever caused the event repeats.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    public async Task TellAsync<TEvent>(TEvent news, string topic, Guid productId, CancellationToken ct)
         where TEvent : DomainEvent
     {
         var metadata = new Dictionary<string, string>
@@ -23,7 +26,9 @@ public sealed class MediaNews(DaprClient dapr, TimeProvider time)
             ["partitionKey"] = productId.ToString(),
         };
         var told = news with { OccurredAt = time.GetUtcNow() };
-        return dapr.PublishByteEventAsync(PubSub.Name, topic, JsonSerializer.SerializeToUtf8Bytes(told, JsonSerializerOptions.Web), "application/json", metadata, ct);
+        using var patience = new CancellationTokenSource(Patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, patience.Token);
+        await dapr.PublishByteEventAsync(PubSub.Name, topic, JsonSerializer.SerializeToUtf8Bytes(told, JsonSerializerOptions.Web), "application/json", metadata, either.Token);
     }
 
     /// <summary>The id of what follows from an event: the same however often the event is delivered, another for the next upload of the same picture.</summary>

@@ -12,8 +12,6 @@ public sealed record ServedPicture(ReadOnlyMemory<byte> Bytes, string ContentTyp
 /// <summary>Pictures on their way out. What is asked for often stays in memory, and what many ask for at once is read once.</summary>
 public sealed class ServedPictures(Workshop workshop, MediaStore store, IOptions<RenditionOptions> options) : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
-
     private readonly MemoryCache kept = new(new MemoryCacheOptions { SizeLimit = options.Value.ServedFromMemory });
     private readonly ConcurrentDictionary<string, Lazy<Task<ServedPicture?>>> underWay = new();
 
@@ -33,12 +31,12 @@ public sealed class ServedPictures(Workshop workshop, MediaStore store, IOptions
     {
         try
         {
-            using var patience = new CancellationTokenSource(Patience);
-            if (await ManifestAsync(imageId, patience.Token) is not { } manifest || manifest.Find(box, extension) is not { } file)
+            // Not the first one's to cancel: the others wait for it too.
+            if (await ManifestAsync(imageId) is not { } manifest || manifest.Find(box, extension) is not { } file)
                 return null;
 
             var name = Manifest.NameOf(imageId, file);
-            if (await store.FindAsync(name, patience.Token) is not { } bytes)
+            if (await store.FindAsync(name, CancellationToken.None) is not { } bytes)
                 throw new MediaStoreException($"{name} is not there.");
 
             // Another replica may be writing the same file once more just now; half of it must not be anybody's for a year.
@@ -55,11 +53,11 @@ public sealed class ServedPictures(Workshop workshop, MediaStore store, IOptions
         }
     }
 
-    private async Task<Manifest?> ManifestAsync(string imageId, CancellationToken ct)
+    private async Task<Manifest?> ManifestAsync(string imageId)
     {
         if (kept.TryGetValue<Manifest>(imageId, out var known))
             return known;
-        if (await workshop.FindAsync(imageId, ct) is not { Refusal: null } manifest)
+        if (await workshop.FindAsync(imageId, CancellationToken.None) is not { Refusal: null } manifest)
             return null;
         return kept.Set(imageId, manifest, new MemoryCacheEntryOptions { Size = 2_048 });
     }

@@ -12,52 +12,51 @@ namespace Marketplace.Media.Storage;
 /// A binding promises little: a write may be seen half done and may be left half done by a crash. So names are made from the contents, what
 /// is read is checked against its name, and a picture exists from the moment on that its manifest, written last, can be read.
 /// </remarks>
-public sealed class MediaStore(DaprClient dapr)
+public sealed class MediaStore(DaprClient dapr, TimeProvider time)
 {
     /// <summary>Of one message between service and sidecar; a sidecar's own limit is <c>maxBodySize</c> in dapr.yaml.</summary>
     public const int LargestMessage = 16 * 1024 * 1024;
 
     private const string Binding = "media";
 
+    // A store that stays silent would hold a worker's bench or an upload's place for ever.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
     // What the folder, S3 and Google's buckets, and Azure's blobs say in their get. A bucket that may not be listed says "access denied" instead.
     private static readonly string[] NotThere = ["file not found", "object not found", "blob not found"];
 
-    public async Task PutAsync(string name, ReadOnlyMemory<byte> bytes, CancellationToken ct)
-    {
-        try
-        {
-            await dapr.InvokeBindingAsync(Request(name, "create", bytes), ct);
-        }
-        catch (DaprException e)
-        {
-            throw new MediaStoreException($"{name} could not be written.", e);
-        }
-    }
+    public Task PutAsync(string name, ReadOnlyMemory<byte> bytes, CancellationToken ct) => AskAsync(name, "create", bytes, ct);
 
     /// <summary>The file's bytes, or null when there is none of that name.</summary>
     public async Task<ReadOnlyMemory<byte>?> FindAsync(string name, CancellationToken ct)
     {
         try
         {
-            return (await dapr.InvokeBindingAsync(Request(name, "get", default), ct)).Data;
+            return await AskAsync(name, "get", default, ct);
         }
-        catch (DaprException e) when (e.InnerException is RpcException { StatusCode: not StatusCode.Unavailable } why && NotThere.Any(words => why.Status.Detail.Contains(words, StringComparison.OrdinalIgnoreCase)))
+        catch (MediaStoreException e) when (e.InnerException is DaprException { InnerException: RpcException { StatusCode: not StatusCode.Unavailable } why } && NotThere.Any(words => why.Status.Detail.Contains(words, StringComparison.OrdinalIgnoreCase)))
         {
             return null;
         }
-        catch (DaprException e)
-        {
-            throw new MediaStoreException($"{name} could not be read.", e);
-        }
     }
 
-    private static BindingRequest Request(string name, string operation, ReadOnlyMemory<byte> data)
+    private async Task<ReadOnlyMemory<byte>> AskAsync(string name, string operation, ReadOnlyMemory<byte> data, CancellationToken ct)
     {
         var request = new BindingRequest(Binding, operation) { Data = data };
         request.Metadata["fileName"] = name;
         request.Metadata["key"] = name;
         request.Metadata["blobName"] = name;
-        return request;
+
+        using var patience = new CancellationTokenSource(Patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, patience.Token);
+        try
+        {
+            return (await dapr.InvokeBindingAsync(request, either.Token)).Data;
+        }
+        catch (Exception e) when (e is DaprException || (e is OperationCanceledException && !ct.IsCancellationRequested))
+        {
+            throw new MediaStoreException($"{name}: the store did not {operation} it.", e);
+        }
     }
 }
 
