@@ -9,9 +9,15 @@ using Spectre.Console;
 // 2,000 by 2,000 JPEGs to all six files: the service's own code and its worker behind a sidecar, beside vipsthumbnail making the same files.
 // Then the largest memory of a process that made many pictures of a kind. Linux, with Debian's libvips-tools.
 // dotnet run -c Release --project bench/media -- [--pictures 48] [--rounds 4] [--quick] [--only speed|memory]
-if (args is ["--child", var kind, var number])
+if (args is ["--draw", var wanted])
 {
-    Child(kind, int.Parse(number, CultureInfo.InvariantCulture));
+    Draw(wanted);
+    return;
+}
+
+if (args is ["--peaks", var kind, var fewer, var more])
+{
+    Peaks(kind, int.Parse(fewer, CultureInfo.InvariantCulture), int.Parse(more, CultureInfo.InvariantCulture));
     return;
 }
 
@@ -79,51 +85,56 @@ async Task MemoryAsync()
     foreach (var column in (string[])["originals", "before any", "few", "many", "how many"])
         table.AddColumn(new TableColumn(column).RightAligned());
     table.Columns[0].LeftAligned();
-    foreach (var (what, few, many) in ((string, int, int)[])[("2,000 x 2,000 JPEG", 8, 80), ("4,000 x 3,000 JPEG", 8, 60), ("7,000 x 7,000 JPEG", 4, 16), ("7,000 x 7,000 PNG", 4, 12), ("7,000 x 7,000 progressive JPEG", 4, 12)])
+    foreach (var (what, few, many) in ((string, int, int)[])[("2,000 x 2,000 JPEG", 8, 40), ("4,000 x 3,000 JPEG", 8, 24), ("7,000 x 7,000 JPEG", 2, 6), ("7,000 x 7,000 PNG", 2, 6), ("7,000 x 7,000 progressive JPEG", 2, 5)])
     {
-        var (small, large) = (await PeakAsync(what, few), await PeakAsync(what, quick ? few * 2 : many));
-        table.AddRow(what, $"{small.Before} MB", $"{small.Peak} MB", $"{large.Peak} MB", $"{few}, {(quick ? few * 2 : many)}");
+        var most = quick ? few * 2 : many;
+        using var child = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [typeof(Worker).Assembly.Location, "--peaks", what, $"{few}", $"{most}"]) { RedirectStandardOutput = true })!;
+        var peaks = new List<string>();
+        while (await child.StandardOutput.ReadLineAsync() is { } peak)
+        {
+            peaks.Add($"{peak} MB");
+            AnsiConsole.WriteLine($"{what}, {(peaks.Count == 1 ? 0 : peaks.Count == 2 ? few : most)} made: {peaks[^1]}");
+        }
+
+        await child.WaitForExitAsync();
+        table.AddRow([what, .. peaks, $"{few}, {most}"]);
     }
 
     AnsiConsole.Write(table);
 }
 
-static async Task<(int Before, int Peak)> PeakAsync(string kind, int number)
-{
-    using var child = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [typeof(Worker).Assembly.Location, "--child", kind, $"{number}"]) { RedirectStandardOutput = true })!;
-    var answer = await child.StandardOutput.ReadToEndAsync();
-    await child.WaitForExitAsync();
-    var parts = answer.Trim().Split(' ');
-    return (int.Parse(parts[0], CultureInfo.InvariantCulture), int.Parse(parts[1], CultureInfo.InvariantCulture));
-}
-
 // Drawing an original takes more memory than making its sizes, so that another child draws it.
-static void Child(string kind, int number)
+static void Draw(string kind)
 {
     Vips.Prepare();
-    if (number == 0)
+    using var output = Console.OpenStandardOutput();
+    output.Write(kind switch
     {
-        using var output = Console.OpenStandardOutput();
-        output.Write(kind switch
-        {
-            "2,000 x 2,000 JPEG" => Photographs.Jpeg(2_000, 2_000, 1),
-            "4,000 x 3,000 JPEG" => Photographs.Jpeg(4_000, 3_000, 1),
-            "7,000 x 7,000 JPEG" => Photographs.Jpeg(7_000, 7_000, 1),
-            "7,000 x 7,000 progressive JPEG" => Photographs.Jpeg(7_000, 7_000, 1, progressive: true),
-            "7,000 x 7,000 PNG" => Photographs.Png(7_000, 7_000, 1),
-            _ => throw new ArgumentOutOfRangeException(nameof(kind)),
-        });
-        return;
-    }
+        "2,000 x 2,000 JPEG" => Photographs.Jpeg(2_000, 2_000, 1),
+        "4,000 x 3,000 JPEG" => Photographs.Jpeg(4_000, 3_000, 1),
+        "7,000 x 7,000 JPEG" => Photographs.Jpeg(7_000, 7_000, 1),
+        "7,000 x 7,000 progressive JPEG" => Photographs.Jpeg(7_000, 7_000, 1, progressive: true),
+        "7,000 x 7,000 PNG" => Photographs.Png(7_000, 7_000, 1),
+        _ => throw new ArgumentOutOfRangeException(nameof(kind)),
+    });
+}
 
-    using var drawn = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [typeof(Worker).Assembly.Location, "--child", kind, "0"]) { RedirectStandardOutput = true })!;
+// A process never forgets its largest memory: after a few pictures it tells, and goes on to many. A line each.
+static void Peaks(string kind, int few, int many)
+{
+    Vips.Prepare();
+    using var drawn = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [typeof(Worker).Assembly.Location, "--draw", kind]) { RedirectStandardOutput = true })!;
     using var memory = new MemoryStream();
     drawn.StandardOutput.BaseStream.CopyTo(memory);
     drawn.WaitForExit();
     var original = memory.ToArray();
-    var before = Peak();
-    Parallel.For(0, number, PictureMaker.IsLarge(original) ? new() { MaxDegreeOfParallelism = 1 } : AtOnce(), _ => PictureMaker.Make(original));   // as the worker does
-    Console.WriteLine($"{before} {Peak()}");
+    var atOnce = PictureMaker.IsLarge(original) ? new() { MaxDegreeOfParallelism = 1 } : AtOnce();   // as the worker does
+    Console.WriteLine(Peak());
+    foreach (var number in (int[])[few, many - few])
+    {
+        Parallel.For(0, number, atOnce, _ => PictureMaker.Make(original));
+        Console.WriteLine(Peak());
+    }
 }
 
 static int Peak() => int.Parse(
