@@ -275,6 +275,15 @@ public sealed class WhenSomebodyAsks(WhenSomebodyAsks.OneApp one) : IClassFixtur
         Assert.True(field == "$" || problem.GetProperty("errors").TryGetProperty(field, out _), problem.ToString());
     }
 
+    [Theory]
+    [InlineData(""), InlineData("null")]
+    public async Task A_body_that_is_not_there_is_said_in_words_for_who_sent_it(string body)
+    {
+        var reply = await app.As(null).PostAsync("/turns", SampleApp.Json(body));
+
+        Assert.Equal("There is no body; this address expects JSON.", (await AssertProblemAsync(reply, 400, "/problems/bad-request")).GetProperty("detail").GetString());
+    }
+
     [Fact]
     public async Task Failed_attributes_get_422_with_every_field_as_it_is_called_on_the_wire()
     {

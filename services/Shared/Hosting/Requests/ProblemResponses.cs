@@ -108,6 +108,10 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
                 new Dictionary<string, object?> { ["field"] = name, ["errors"] = new Dictionary<string, string[]> { [name] = [$"Must be {wanted}."] } });
         }
 
+        // No body, or one that says null; the framework's words for it are to whoever wrote the handler.
+        if (bad.Message.Contains("no body was provided", StringComparison.Ordinal))
+            return Problems.Document(bad.StatusCode, "bad-request", "The request cannot be understood.", "There is no body; this address expects JSON.");
+
         if (bad.InnerException is not JsonException json)
             return Problems.Document(bad.StatusCode, "bad-request", "The request cannot be understood.", bad.Message);
 
