@@ -175,7 +175,7 @@ public sealed class LocalSystem : IAsyncDisposable
         await MigrateAsync(ct);
 
         LookAtPortsAgain();
-        remarks.AddRange(plan.Missing());
+        remarks.AddRange([.. plan.Missing(), .. plan.Aimless()]);
         var set = ForThisFolder(plan.Set.Folder);
         await sidecars.StartAsync(set, ct);
         if (servers.Forgetful is { } forgetful)

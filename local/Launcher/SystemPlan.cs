@@ -81,6 +81,16 @@ public sealed class SystemPlan
         ];
     }
 
+    /// <summary>Policies for a component that no file has. No error, since daprd takes them too: they never apply, which one slip of a letter is enough for.</summary>
+    public IReadOnlyList<string> Aimless() =>
+    [
+        .. (from folder in Folders
+            let names = folder.Components.Select(component => component.Name).ToList()
+            from target in folder.Resiliency.SelectMany(one => one.ComponentPlaces)
+            where !names.Contains(target.Name)
+            select target.Place.Error($"spec.targets.components.{target.Name}", $"there is no component {target.Name}{Nearest.Hint(target.Name, names)}, so these policies never apply.").Message).Distinct(),
+    ];
+
     public static bool IsInScope(IReadOnlyList<string> scopes, LocalService service) => scopes.Count == 0 || scopes.Contains(service.AppId);
 
     private IEnumerable<ResourceFolder> Folders => Apps.Select(ResourcesOf).Distinct();
@@ -130,6 +140,7 @@ public sealed class SystemPlan
     private void Check(ComponentManifest component)
     {
         ComponentTypes.Check(component);
+        ComponentValues.Check(component);
         if (sidecar == SidecarKind.Local && !ComponentTypes.IsServed(component) && !component.IgnoreErrors)
             throw Component.NotServed(component);
         if (sidecar != SidecarKind.Local && component.Type == "pubsub.in-memory")

@@ -50,7 +50,7 @@ internal sealed class PubSubComponents(SidecarHost host) : IAsyncDisposable
         return brokers[component.Name] = new Broker(Path.Combine(Journals, component.Name), Concurrency(component), host.Time, host.Loggers);
     }
 
-    private static int Concurrency(Component component) =>
+    public static int Concurrency(Component component) =>
         component.Int("concurrency", ConsumerGroup.DefaultConcurrency) is var number && number > 0 ? number : throw component.Error("concurrency", $"must be positive, not {number}.");
 
     /// <summary>Two hosts on one journal would each deliver and delete what the other needs; two with one name at a broker would take each other's messages. The system lets go of the file when a host dies.</summary>

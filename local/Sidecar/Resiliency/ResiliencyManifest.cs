@@ -18,6 +18,9 @@ public sealed record ResiliencyManifest(
     /// <summary>Where each of the scopes stands.</summary>
     public IReadOnlyList<Place> ScopePlaces { get; init; } = [];
 
+    /// <summary>The components it aims at, and where each of them is named.</summary>
+    public IReadOnlyList<(string Name, Place Place)> ComponentPlaces { get; init; } = [];
+
     public static ResiliencyManifest Of(YamlView document)
     {
         document.Only("apiVersion", "kind", "metadata", "spec", "scopes");
@@ -36,6 +39,7 @@ public sealed record ResiliencyManifest(
             document.Place)
         {
             ScopePlaces = [.. document.Find("scopes")?.Items().Select(scope => scope.Place) ?? []],
+            ComponentPlaces = [.. targets?.Find("components")?.Keys() ?? []],
         };
     }
 

@@ -69,6 +69,9 @@ public sealed class YamlView
             : throw new ResourceException(file, (int)pair.Key.Start.Line, path, "has a key that is no text."));
     }
 
+    /// <summary>Where the keys of a mapping stand: what is said of the key itself belongs there, not where its value begins.</summary>
+    public IEnumerable<(string Key, Place Place)> Keys() => Entries().Zip(((YamlMappingNode)node).Children.Keys, (entry, key) => (entry.Key, new Place(file, (int)key.Start.Line)));
+
     public bool IsEmpty => IsNull(node);
 
     internal bool IsList => node is YamlSequenceNode;

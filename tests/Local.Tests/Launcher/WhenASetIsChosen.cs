@@ -64,6 +64,29 @@ public sealed class WhenASetIsChosen : IDisposable
     }
 
     [Fact]
+    public void Policies_for_a_component_that_is_not_there_are_a_remark()
+    {
+        Component("carts", "state.redis", "redisHost", "redis-host", "shop");
+        tree.Write("components/local/resiliency.yaml", """
+            apiVersion: dapr.io/v1alpha1
+            kind: Resiliency
+            metadata: {name: calls}
+            spec:
+              policies:
+                timeouts: {short: 1s}
+              targets:
+                components:
+                  carts:
+                    outbound: {timeout: short}
+                  crats:
+                    outbound: {timeout: short}
+            """);
+
+        var remark = Assert.Single(Plan(new LaunchOptions()).Aimless());
+        Assert.EndsWith("resiliency.yaml:11: spec.targets.components.crats: there is no component crats (did you mean carts?), so these policies never apply.", remark, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task An_app_that_is_opt_in_starts_when_asked_for_and_is_told_so()
     {
         Assert.Equal(["shop", "office"], Plan(new LaunchOptions()).Services.Select(service => service.AppId));

@@ -26,6 +26,9 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         { "a misspelt key of the document", "components/local/carts.yaml|" + Redis("state.redis", "redisHost") + "\nscope: [shop]\n", "carts.yaml:16: scope: there is no such key here (did you mean scopes?)" },
         { "a misspelt kind", "components/local/carts.yaml|" + Redis("state.redis", "redisHost").Replace("kind: Component", "kind: Componnent", StringComparison.Ordinal), "carts.yaml:2: kind: there is no kind Componnent (did you mean Component?)" },
         { "a component that is no YAML", "components/local/carts.yaml|kind: Component\n  apiVersion: x\n", "carts.yaml:2: not valid YAML" },
+        { "a value that is no duration", "components/local/pubsub.yaml|" + Redis("pubsub.redis", "redisHost", more: ["processingTimeout: soon"]), "pubsub.yaml:13: component carts: spec.metadata.processingTimeout: must be a duration such as 5s or 1h30m, not soon" },
+        { "a value that is no number", "components/local/pubsub.yaml|" + Redis("pubsub.kafka", "brokers", "kafka-brokers", more: ["authType: none", "channelBufferSize: many"]), "pubsub.yaml:15: component carts: spec.metadata.channelBufferSize: must be a whole number, not many" },
+        { "a word that is none of those there are", "components/local/pubsub.yaml|" + Redis("pubsub.kafka", "brokers", "kafka-brokers", more: ["authType: none", "initialOffset: first"]), "pubsub.yaml:15: component carts: spec.metadata.initialOffset: must be newest or oldest, not first" },
         { "a policy nobody defined", "components/local/resiliency.yaml|apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata:\n  name: calls\nspec:\n  targets:\n    apps:\n      shop:\n        retry: often\n", "resiliency.yaml:9: spec.targets.apps.shop.retry: there is no retry policy often" },
         { "a policy with a misspelt key", "components/local/resiliency.yaml|apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata:\n  name: calls\nspec:\n  policies:\n    retries:\n      often:\n        maxRetrys: 3\n", "resiliency.yaml:9: spec.policies.retries.often.maxRetrys: there is no such key here (did you mean maxRetries?)" },
         { "a subscription to no broker", "components/local/subscription.yaml|apiVersion: dapr.io/v2alpha1\nkind: Subscription\nmetadata:\n  name: orders\nspec:\n  pubsubname: pubsubs\n  topic: order.created\n  routes:\n    default: /orders\n", "subscription.yaml:1: spec.pubsubname: app shop has no pub/sub component pubsubs" },
@@ -142,7 +145,7 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         Assert.False(File.Exists(tree.Data.State));
     }
 
-    private static string Redis(string type, string key, string secret = "redis-host") => $"""
+    private static string Redis(string type, string key, string secret = "redis-host", params string[] more) => $"""
         apiVersion: dapr.io/v1alpha1
         kind: Component
         metadata:
@@ -154,7 +157,7 @@ public sealed class WhenTheFilesAreWrong : IDisposable
             - name: {key}
               secretKeyRef:
                 name: {secret}
-                key: {secret}
+                key: {secret}{string.Concat(more.Select(one => $"\n    - name: {one.Split(": ")[0]}\n      value: {one.Split(": ")[1]}"))}
         auth:
           secretStore: secrets
 

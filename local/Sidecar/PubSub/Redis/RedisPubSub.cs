@@ -57,7 +57,7 @@ internal sealed partial class RedisPubSub : IPubSub
         options.BacklogPolicy = BacklogPolicy.FailFast;       // a publisher hears of a dead broker soon, as from daprd
         options.ReconnectRetryPolicy = new LinearRetry(200);
         options.HeartbeatInterval = TimeSpan.FromMilliseconds(500);
-        var settings = RedisStreamSettings.Of(component, host, app);
+        var settings = RedisStreamSettings.Of(component, host.Plan.DataFolder, app);
         try
         {
             var connection = await host.Connections.RedisAsync(options);

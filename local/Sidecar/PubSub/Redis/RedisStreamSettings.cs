@@ -20,10 +20,10 @@ internal sealed record RedisStreamSettings(
     /// <summary>Either duration being zero switches redelivery off.</summary>
     public bool Redelivers => ProcessingTimeout > TimeSpan.Zero && RedeliverInterval > TimeSpan.Zero;
 
-    public static RedisStreamSettings Of(Component component, SidecarHost host, string app)
+    public static RedisStreamSettings Of(Component component, string dataFolder, string app)
     {
         var group = component.Get("consumerID")?.Trim() ?? app;
-        var home = SHA256.HashData(Encoding.UTF8.GetBytes($"{Environment.MachineName}:{Path.GetFullPath(host.Plan.DataFolder)}:{component.Name}"));
+        var home = SHA256.HashData(Encoding.UTF8.GetBytes($"{Environment.MachineName}:{Path.GetFullPath(dataFolder)}:{component.Name}"));
         var settings = new RedisStreamSettings(
             group,
             $"{group}@{Convert.ToHexStringLower(home.AsSpan(0, 6))}",
