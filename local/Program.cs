@@ -7,10 +7,14 @@ using Marketplace.Local.Replay;
 using Marketplace.Local.Seed;
 using Marketplace.Local.Sidecar;
 
-return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordinal) && verb != "--help"
-    ? await LauncherVerbs.UpAsync(["up", .. args])
-    : verb switch
+if (args is [] || args[0].StartsWith("--", StringComparison.Ordinal) && args[0] != "--help")
+    args = ["up", .. args];
+var verb = args[0];
+try
+{
+    return verb switch
     {
+        "sidecars" or "provider" or "redis" or "kafka" or "mail" when args is [_, var word] && Help.IsAsked(word) => Help.Print("--help"),
         "up" => await LauncherVerbs.UpAsync(args),
         "infra" => await LauncherVerbs.InfraAsync(args),
         "migrate" => await LauncherVerbs.MigrateAsync(args),
@@ -25,12 +29,20 @@ return args is not [var verb, ..] || verb.StartsWith("--", StringComparison.Ordi
         "mail" => await MailVerb.RunAsync(args),
         _ => Help.Print(verb),
     };
+}
+catch (UsageException wrong)
+{
+    Console.Error.WriteLine($"{wrong.Message}\n`dotnet run --project local -- {verb} --help` tells more.");   // a page of options would push out what is wrong
+    return 2;
+}
 
 internal static class Help
 {
+    public static bool IsAsked(string word) => word is "--help" or "-h" or "help";
+
     public static int Print(string verb)
     {
-        var asked = verb is "--help" or "-h" or "help";
+        var asked = IsAsked(verb);
         (asked ? Console.Out : Console.Error).WriteLine($"""
             {(asked ? "" : $"There is no verb {verb}.\n")}usage: dotnet run --project local [-- <verb> [options]]      every verb explains itself with --help
 
@@ -46,7 +58,7 @@ internal static class Help
 
               sidecars --plan <file.json>    the sidecars of all apps, in one process
               provider --port <n> --data <folder> [--webhook <url> --webhook-secret <s>]    the payment provider double
-              redis --port <n> --data <folder>    a Redis that keeps what it acknowledged (Garnet)
+              redis --port <n> --data <folder> [--password <text>]    a Redis that keeps what it acknowledged (Garnet)
               kafka --port <n>    a Kafka that lives in memory (librdkafka's mock cluster)
               mail --port <n> --data <folder>    an SMTP server that keeps what it gets as .eml files
             """);

@@ -145,17 +145,12 @@ public static class LauncherVerbs
         {
             return 130;
         }
-        catch (Exception failure) when (failure is UsageException)
-        {
-            await Console.Error.WriteLineAsync($"{failure.Message}\n\n{usage}\noptions:\n{LaunchOptions.Description}");
-            return 2;
-        }
         catch (Exception failure) when (failure is LaunchException or ResourceException or SalesFileException or ShopException)
         {
             Explain(failure);
             return 1;
         }
-        catch (Exception failure)
+        catch (Exception failure) when (failure is not UsageException)
         {
             // Nothing of it runs any more by now; what is left is to say it whole, for whoever mends it.
             await Console.Error.WriteLineAsync(failure.ToString());
@@ -183,17 +178,23 @@ public static class LauncherVerbs
         var running = system.Describe();
         var grid = new Grid().AddColumn().AddColumn();
         void Row(string what, string where) => grid.AddRow(new Text(what, new Style(Color.Grey)), new Text(where));
-        if (running.GatewayUrl.Length > 0)
+        var gateway = running.GatewayUrl.Length > 0;
+        if (gateway)
+        {
             Row("API", $"{running.GatewayUrl}/api/v1/products");
-        foreach (var other in running.GatewayUrls.Skip(1))
-            Row("another instance", $"{other}/api/v1/products");
-        if (running.GatewayUrl.Length > 0)
+            foreach (var other in running.GatewayUrls.Skip(1))
+                Row("another instance", $"{other}/api/v1/products");
             Row("API reference", $"{running.GatewayUrl}/scalar");
-        foreach (var app in running.GatewayUrl.Length > 0 ? [] : running.Parts.Where(part => part.AppId is not null))
-            Row(app.Name, $"http://127.0.0.1:{app.Port} · sidecar http://127.0.0.1:{app.DaprHttpPort}");
+        }
+        else
+        {
+            foreach (var app in running.Parts.Where(part => part.AppId is not null))
+                Row(app.Name, $"http://127.0.0.1:{app.Port} · sidecar http://127.0.0.1:{app.DaprHttpPort}");
+        }
+
         Row("mail", running.MailFolder);
         Row("payment provider", $"{running.ProviderUrl} (a double of Stripe; card pm_card_visa pays, pm_card_visa_chargeDeclined does not)");
-        if (running.GatewayUrl.Length > 0)
+        if (gateway)
         {
             Row("operator", $"operator@marketplace.local / {system.OperatorPassword}");
             Row("demo", $"dotnet run --project local -- seed{sameData}  (then ada@example.com / correct-horse-1)");

@@ -81,6 +81,26 @@ public sealed class WhenTheFilesAreWrong : IDisposable
         Assert.Contains("--with: there is no app night-wach in dapr.yaml (did you mean night-watch?)", output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("up", "--bogus"), InlineData("doctor", "--bogus"), InlineData("logs", "--data"), InlineData("seed", "--bogus")]
+    public async Task A_wrong_option_is_said_in_two_lines_by_every_verb(string verb, string option)
+    {
+        var (code, output) = await tree.RunAsync(verb, option);
+        Assert.Equal(2, code);
+        Assert.Contains(option, output, StringComparison.Ordinal);
+        Assert.Contains($"-- {verb} --help` tells more.", output, StringComparison.Ordinal);
+        Assert.Equal(2, output.Trim().Split('\n').Length);
+    }
+
+    [Theory]
+    [InlineData("mail"), InlineData("kafka"), InlineData("redis"), InlineData("provider"), InlineData("sidecars")]
+    public async Task The_parts_of_the_system_explain_themselves_too(string verb)
+    {
+        var (code, output) = await tree.RunAsync(verb, "--help");
+        Assert.Equal(0, code);
+        Assert.Contains($"{verb} --", output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_service_that_allows_one_process_gets_no_second()
     {
