@@ -184,6 +184,12 @@ public sealed class Market : IAsyncLifetime
         return product;
     }
 
+    /// <summary>Whatever else was said of the thing is said anew.</summary>
+    public async Task ChangePriceAsync(Guid product, long priceMinor) => (await Seller.PutAsync(
+        $"/api/v1/products/{product}",
+        new { title = "Changed", description = "", brand = "Journey", category = "gifts", price = new { minor = priceMinor, currency = "GBP" } },
+        ("If-Match", "*"))).Expect(HttpStatusCode.OK);
+
     public static async Task StockAsync(Person by, Guid product, params (string Warehouse, int Units)[] stock) =>
         (await by.PutAsync("/api/v1/stock", new { lines = stock.Select(line => new { productId = product, warehouse = line.Warehouse, onHand = line.Units }) }))
         .Expect(HttpStatusCode.OK);

@@ -43,7 +43,7 @@ public sealed class WhenAPartOfTheShopIsAway(Market market)
         await using (market.KeepDown("redis"))
         {
             await Eventually.Async(async () => await PageAsync(lamp) is { Status: HttpStatusCode.OK } page && page.Header("X-Degraded") == "cache" && PriceOf(page) == 1000, "the page says what it does without", Patience);
-            await ChangePriceAsync(lamp, 900);
+            await market.ChangePriceAsync(lamp, 900);
             await Eventually.Async(async () => PriceOf(await PageAsync(lamp)) == 900, "the new price is there without the store", TimeSpan.FromSeconds(10));
         }
 
@@ -101,18 +101,13 @@ public sealed class WhenAPartOfTheShopIsAway(Market market)
         }
 
         await market.AllUpAsync();
-        await ChangePriceAsync(lamp, 500);
+        await market.ChangePriceAsync(lamp, 500);
         await Eventually.Async(async () => await PageAsync(lamp) is { Status: HttpStatusCode.OK } page && page.Header("X-Degraded") is null && PriceOf(page) == 500, "the catalogue is back", Patience);
     }
 
     private Task<Reply> SearchAsync(string more) => market.Nobody.GetAsync($"/api/v1/search?q={Guid.NewGuid():N}{more}");
 
     private Task<Reply> PageAsync(Guid product) => market.Nobody.GetAsync($"/api/v1/products/{product}");
-
-    private async Task ChangePriceAsync(Guid product, long minor) => (await market.Seller.PutAsync(
-        $"/api/v1/products/{product}",
-        new { title = "Changed", description = "", brand = "Journey", category = "gifts", price = new { minor, currency = "GBP" } },
-        ("If-Match", "*"))).Expect(HttpStatusCode.OK);
 
     private static long PriceOf(Reply page) => page.Status == HttpStatusCode.OK ? page.Json.GetProperty("price").GetProperty("minor").GetInt64() : 0;
 }

@@ -38,7 +38,6 @@ public sealed class WhenAPictureIsUploaded(Market market)
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"/api/v1/media/{imageId}/800.jpg", UriKind.Relative)) { Headers = { Range = new RangeHeaderValue(0, 9) } };
         using var part = await browser.SendAsync(request, Ct);
         Assert.Equal((HttpStatusCode.PartialContent, 10), (part.StatusCode, (await part.Content.ReadAsByteArrayAsync(Ct)).Length));
-        request.Dispose();
         (await market.Nobody.GetAsync($"/api/v1/media/{imageId}/800.jpg", ("If-None-Match", part.Headers.ETag!.ToString()))).Expect(HttpStatusCode.NotModified);
     }
 

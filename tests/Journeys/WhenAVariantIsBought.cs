@@ -33,7 +33,7 @@ public sealed class WhenAVariantIsBought(Market market)
     }
 
     [Fact]
-    public async Task A_size_that_is_no_longer_made_leaves_the_cart_for_sale()
+    public async Task A_size_that_is_no_longer_made_is_shown_in_the_cart_and_the_rest_is_for_sale()
     {
         var shirt = await ListAsync("Linen shirt", "published", ("M", 1500), ("L", 1700));
         var (m, l) = (Variant(shirt, "M"), Variant(shirt, "L"));

@@ -19,17 +19,19 @@ namespace Marketplace.Sidecar.Tests.Bindings;
 [EverySidecar]
 public sealed class WhenABindingIsUsed
 {
+    private const string Files = """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: {name: files}
+        spec:
+          type: bindings.localstorage
+          metadata: [{name: rootPath, value: "kept"}]
+        """;
+
     [Fact]
     public async Task Local_storage_keeps_files_below_its_folder()
     {
-        await using var sidecars = await SidecarsUnderTest.StartAsync("""
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: {name: files}
-            spec:
-              type: bindings.localstorage
-              metadata: [{name: rootPath, value: "kept"}]
-            """, new AppUnderTest("shop"));
+        await using var sidecars = await SidecarsUnderTest.StartAsync(Files, new AppUnderTest("shop"));
         using var dapr = sidecars.Client();
         using var http = sidecars.Http();
         var name = new Dictionary<string, string> { ["fileName"] = "../../notes/today.txt" };
@@ -58,14 +60,7 @@ public sealed class WhenABindingIsUsed
     [Fact]
     public async Task A_file_as_large_as_its_app_may_send_goes_in_and_comes_back_byte_for_byte()
     {
-        await using var sidecars = await SidecarsUnderTest.StartAsync("""
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: {name: files}
-            spec:
-              type: bindings.localstorage
-              metadata: [{name: rootPath, value: "kept"}]
-            """, new AppUnderTest("pictures", MaxBodyBytes: 16 << 20), new AppUnderTest("shop"));
+        await using var sidecars = await SidecarsUnderTest.StartAsync(Files, new AppUnderTest("pictures", MaxBodyBytes: 16 << 20), new AppUnderTest("shop"));
         var file = new byte[15 << 20];
         Random.Shared.NextBytes(file);
         file[0] = 0xFF;                                             // no text, so that nobody takes it for base64
@@ -85,14 +80,7 @@ public sealed class WhenABindingIsUsed
     [Fact]
     public async Task Unknown_bindings_and_operations_are_errors()
     {
-        await using var sidecars = await SidecarsUnderTest.StartAsync("""
-            apiVersion: dapr.io/v1alpha1
-            kind: Component
-            metadata: {name: files}
-            spec:
-              type: bindings.localstorage
-              metadata: [{name: rootPath, value: "kept"}]
-            """, new AppUnderTest("shop"));
+        await using var sidecars = await SidecarsUnderTest.StartAsync(Files, new AppUnderTest("shop"));
         using var http = sidecars.Http();
 
         using var unknown = await http.PostAsJsonAsync("/v1.0/bindings/nothing", new { operation = "create" });
