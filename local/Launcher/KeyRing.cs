@@ -19,6 +19,7 @@ public sealed class KeyRing
     public string RabbitMq => Get("rabbitmq");
     public string AppToken => Get("app-token");
     public string SigningKeyWrap => Get("signing-key-wrap");
+    public string QueueTicketKeys => Get("queue-ticket-keys", () => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
     public string WebhookSecret => Get("stripe-webhook-secret", () => "whsec_" + Random());
     public string StripeKey => Get("stripe-key", () => "sk_test_" + Random());
 

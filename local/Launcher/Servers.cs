@@ -39,7 +39,7 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
         .. plan.Services.Where(service => service.Database is not null).Select(service => $"{service.AppId}-db"), "actors-db",
         "redis-password", .. plan.Needs.Redis ? (string[])["redis-host"] : [], .. plan.Needs.RabbitMq ? (string[])["rabbitmq-url"] : [],
         .. plan.Needs.Kafka ? (string[])["kafka-brokers"] : [], .. plan.Needs.Mail ? (string[])["smtp-host", "smtp-port"] : [],
-        "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap",
+        "stripe-key", "stripe-webhook-secret", "stripe-api-base", "operator-password", "signing-key-wrap", "queue-ticket-keys",
         .. ConfiguredElasticsearch is null ? (string[])[] : ["elasticsearch-url"],
     ]);
 
@@ -226,6 +226,7 @@ internal sealed class Servers(SystemPlan plan, DataFolder data, KeyRing keys, Po
         secrets["stripe-api-base"] = realKey is { Length: > 0 } ? "" : $"http://127.0.0.1:{provider.Port}";
         secrets["operator-password"] = keys.OperatorPassword;
         secrets["signing-key-wrap"] = keys.SigningKeyWrap;
+        secrets["queue-ticket-keys"] = keys.QueueTicketKeys;
         if (ConfiguredElasticsearch is { } elasticsearch)
             secrets["elasticsearch-url"] = elasticsearch;
         if (plan.Needs.Mail)

@@ -41,6 +41,11 @@ internal static class Samples
         Told(24, new ImageRejected(Id(11), Picture, "The picture ends early.")),
         Told(25, new ReviewPublished(Id(11), 4.25, 8, 10)),
         Told(26, new SellerUpdated(Id(21), 3, "Bruno's Better Lamps", "Lamps since 1950.\nAll of them shine.", "https://example.com/logo.png")),
+        Told(27, new FlashSaleClaimed(
+            Id(71), Id(81), Id(61), Id(31), Lamp, new PostalAddress("Ada", "1 High Street", "Flat 2", "London", "N1 1AA", "GB"), Ada, "pm_card_visa", true, At(9))),
+        Told(28, new FlashSaleReleased(Id(71), Id(81), Id(61), Id(31), "Brass lamp", 2, "card_declined", Ada)),
+        Told(29, new FlashSaleSoldOut(Id(71), Id(11), Id(21), "Brass lamp", 100)),
+        Told(30, new FlashSaleMissed(Id(71), Id(82), Id(31), "Brass lamp", Ada)),
     ];
 
     private static DomainEvent Told(int number, DomainEvent @event) => @event with { EventId = Id(number), OccurredAt = At(number) };

@@ -1,0 +1,12 @@
+using Marketplace.Hosting;
+
+var builder = WebApplication.CreateBuilder(args);
+builder.AddMarketplaceDefaults(database: "flashsales");
+builder.Services.AddValidation();
+
+var app = builder.Build();
+if (await app.MigratedAsync(args)) return;
+app.UseMarketplaceDefaults();
+app.Run();
+
+public partial class Program;
