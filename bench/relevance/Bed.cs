@@ -48,7 +48,7 @@ public sealed class Bed : IAsyncDisposable
         var rebuild = await Engine.BeginRebuildAsync(CancellationToken.None);
         foreach (var some in listings.Chunk(1_000))
         {
-            await rebuild.AddAsync(some, [], CancellationToken.None);
+            await rebuild.AddAsync(some, [], [], CancellationToken.None);
             progress?.Invoke(read += some.Length);
         }
 

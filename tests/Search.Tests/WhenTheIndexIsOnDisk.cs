@@ -6,8 +6,10 @@ using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
 using Marketplace.Contracts;
+using Marketplace.Search.Engine;
 using Marketplace.Search.Indexing;
 using Marketplace.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 using static Marketplace.Search.Tests.SearchFixture;
 
@@ -118,6 +120,29 @@ public sealed class WhenTheIndexIsOnDisk : IAsyncLifetime
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    /// <summary>Every commit leaves segments behind, and merging those is most of the work of small ones.</summary>
+    [Fact]
+    public async Task A_rebuild_commits_ratings_with_the_listings_and_not_page_by_page()
+    {
+        var lamps = Enumerable.Range(1, 6).Select(number => Listed($"Lamp {number}")).ToList();
+        search.Search.Neighbour("inventory").On(HttpMethod.Post, "/internal/stock/levels", new { levels = Array.Empty<StockLevel>() });
+        search.Search.Neighbour("catalog").On(HttpMethod.Post, Pages, call =>
+        {
+            var after = call.Read<JsonElement>().GetProperty("after");
+            var at = after.ValueKind == JsonValueKind.Null ? 0 : lamps.FindIndex(lamp => lamp.ProductId == after.GetGuid()) + 1;
+            return FakeReply.Ok(new { items = lamps.Skip(at).Take(1), next = at < lamps.Count ? lamps[at].ProductId : (Guid?)null, ratings = lamps.Skip(at).Take(1).Select(lamp => new { productId = lamp.ProductId, average = 4.5, count = 2, version = 1 }) });
+        });
+        var engine = search.Search.Services.GetRequiredService<ISearchEngine>();
+        var before = engine.Generation;
+
+        using var operations = search.Search.As(TestTokens.Operator());
+        await operations.PostAsync("/api/v1/operations/search/rebuild", null);
+        await Eventually.Async(async () => (await operations.GetFromJsonAsync<JsonElement>("/api/v1/operations/search/rebuild")).GetProperty("state").GetString() == "done", "the rebuild ends");
+
+        Assert.Equal(6, (await search.FindAsync("minRating=4")).Total);
+        Assert.InRange(engine.Generation - before, 1, 3);       // listings with all that is told of them, what is gone, that it is whole
     }
 
     [Fact]

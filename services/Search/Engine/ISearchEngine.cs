@@ -35,8 +35,8 @@ public interface ISearchEngine : IAsyncDisposable
 /// <summary>One reading of the whole catalogue. Left without <see cref="CompleteAsync"/> it has harmed nothing.</summary>
 public interface IIndexRebuild
 {
-    /// <summary>Writes the listings even where their revision is known, and the stock of what they are sold as where it is newer.</summary>
-    Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct);
+    /// <summary>Writes the listings even where their revision is known, and the stock of what they are sold as and their ratings where those are newer.</summary>
+    Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, IReadOnlyList<IndexChange.Rating> ratings, CancellationToken ct);
 
     /// <summary>The catalogue is read: what it did not show, and no event has touched since the beginning, is withdrawn. Answers how many.</summary>
     Task<int> CompleteAsync(CancellationToken ct);

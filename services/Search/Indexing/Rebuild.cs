@@ -110,9 +110,7 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             var read = 0;
             await foreach (var page in pages.Reader.ReadAllAsync(ct))
             {
-                await index.AddAsync(page.Listings, page.Levels, ct);
-                if (page.Ratings.Count > 0)
-                    await engine.ApplyAsync(page.Ratings, ct);  // like events: an engine that fills a new index carries them over
+                await index.AddAsync(page.Listings, page.Levels, page.Ratings, ct);
                 Status = Status with { Read = read += page.Listings.Count };
             }
         }
@@ -162,11 +160,6 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
             {
                 return await ask();
             }
-            catch (Exception engineAway) when (engineAway is ElasticsearchAwayException or RebuildElsewhereException)
-            {
-                Status = Status with { State = "failed", EndedAt = time.GetUtcNow(), Error = engineAway.Message };
-                LogNotNow(engineAway.Message);
-            }
             catch (Exception away) when (away is HttpRequestException { InnerException: not JsonException } or TaskCanceledException && attempt < 8 && !ct.IsCancellationRequested)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 8000)), time, ct);
@@ -174,7 +167,7 @@ public sealed partial class Rebuild(ISearchEngine engine, IServiceScopeFactory s
         }
     }
 
-    private sealed record Page(IReadOnlyList<IndexedListing> Listings, IReadOnlyList<StockLevel> Levels, IReadOnlyList<IndexChange> Ratings);
+    private sealed record Page(IReadOnlyList<IndexedListing> Listings, IReadOnlyList<StockLevel> Levels, IReadOnlyList<IndexChange.Rating> Ratings);
 
     [LoggerMessage(LogLevel.Information, "Index rebuilt from the catalogue: {Read} products, {Removed} removed")]
     private partial void LogDone(int read, int removed);

@@ -158,7 +158,7 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
         var (kept, gone, late) = (Listed("Kept lamp"), Listed("Gone lamp"), Listed("Late lamp"));
         await DeliverAsync(one, kept, gone, Stock(kept.ProductId, 4), Bought(kept.ProductId, 2));
         var rebuild = await BeginAsync(one);
-        await rebuild.AddAsync([Upsert(kept).Listing], [], Ct);
+        await rebuild.AddAsync([Upsert(kept).Listing], [], [], Ct);
         await DeliverAsync(other, late, Stock(late.ProductId, 2), kept with { Title = "Kept lamp, polished", Revision = 2 });      // to the one that serves
         Assert.Equal("products-1", standIn.Behind("products"));
         Assert.Equal(3, (await FindAsync(one, "q=lamp")).Total);
@@ -184,7 +184,7 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
         var (one, other) = (await StartAsync(("Search:Elasticsearch:RebuildLease", "00:00:01")), await StartAsync(("Search:Elasticsearch:RebuildLease", "00:00:01")));
         var lamp = Listed("Brass lamp");
         await DeliverAsync(one, lamp);
-        await (await BeginAsync(one)).AddAsync([], [], Ct);     // and nothing more
+        await (await BeginAsync(one)).AddAsync([], [], [], Ct);     // and nothing more
 
         Assert.Contains("Another replica is rebuilding", (await Assert.ThrowsAsync<Engine.Elasticsearch.RebuildElsewhereException>(() => BeginAsync(other))).Message, StringComparison.Ordinal);
         Assert.Equal(["Brass lamp"], await TitlesAsync(one, "q=lamp"));
@@ -195,7 +195,7 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
                 try
                 {
                     var rebuild = await BeginAsync(other);
-                    await rebuild.AddAsync([Upsert(lamp).Listing], [], Ct);
+                    await rebuild.AddAsync([Upsert(lamp).Listing], [], [], Ct);
                     await rebuild.CompleteAsync(Ct);
                     return true;
                 }
@@ -239,7 +239,7 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
         var lamp = Listed("Brass lamp");
         await DeliverAsync(search, lamp);
         var rebuild = await BeginAsync(search);
-        await rebuild.AddAsync([Upsert(lamp).Listing], [], Ct);
+        await rebuild.AddAsync([Upsert(lamp).Listing], [], [], Ct);
         standIn.Instead = request => request.Target == "/_aliases" ? StandIn.Refused(503, "unavailable", "no master") : null;
 
         await Assert.ThrowsAsync<Engine.Elasticsearch.ElasticsearchAwayException>(() => rebuild.CompleteAsync(Ct));
@@ -274,7 +274,7 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
         var lamp = Listed("Brass lamp");
         await DeliverAsync(one, lamp);
         var rebuild = await BeginAsync(one);
-        await rebuild.AddAsync([Upsert(lamp).Listing], [], Ct);
+        await rebuild.AddAsync([Upsert(lamp).Listing], [], [], Ct);
         Task? delivered = null;
         standIn.Instead = request =>
         {

@@ -169,7 +169,7 @@ public sealed class WhenRequestsAreSent(WhenRequestsAreSent.EverythingTheEngineD
             for (var times = 0; times < 2; times++)             // the first one is left where it is
             {
                 var rebuild = await engine.BeginRebuildAsync(ct);
-                await rebuild.AddAsync([.. listings.Skip(10), withVariants], [new StockLevel(listings[11].ProductId, 5, 1)], ct);
+                await rebuild.AddAsync([.. listings.Skip(10), withVariants], [new StockLevel(listings[11].ProductId, 5, 1)], [new IndexChange.Rating(listings[11].ProductId, 4.5, 2, 1)], ct);
                 await engine.ApplyAsync([new IndexChange.Upsert(listings[12] with { Revision = 5 }), new IndexChange.Stock([new StockLevel(small, 1, 9)])], ct);
                 if (times == 1)
                     await rebuild.CompleteAsync(ct);

@@ -72,10 +72,10 @@ internal sealed partial class ElasticsearchRebuild : IIndexRebuild
     public static bool Alive(KnownIndex index, ElasticsearchOptions options, TimeProvider time) =>
         index is { Serving: false, RebuiltBy: not null } && time.GetUtcNow() - index.RebuiltAt < options.RebuildLease;
 
-    public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
+    public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, IReadOnlyList<IndexChange.Rating> ratings, CancellationToken ct)
     {
         await KeepLeaseAsync(ct);
-        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWrite.Listing(listing, reread: true)), .. levels.Select(ProductWrite.Stock)], ct);
+        await writer.WriteAsync(to, [.. listings.Select(listing => ProductWrite.Listing(listing, reread: true)), .. levels.Select(ProductWrite.Stock), .. ratings.Select(ProductWrite.Rating)], ct);
         settled.UnionWith(listings.Select(listing => listing.ProductId));
         ahead.AddRange(listings.Where(listing => before.TryGetValue(listing.ProductId, out var revision) && revision > listing.Revision).Select(listing => listing.ProductId));
     }

@@ -44,6 +44,8 @@ internal sealed record ProductWrite(IBulkOperation Operation, int Bytes, Func<Af
 
     public static ProductWrite Stock(StockLevel level) => Newer(level.ProductId, ProductIndex.StockVersion, level.Version, ProductParts.Stock(level));
 
+    public static ProductWrite Rating(IndexChange.Rating rating) => Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version, ProductParts.Rating(rating));
+
     /// <summary>Stock or ratings. Of a variant they count for its listing, as soon as it is known whose it is.</summary>
     public static ProductWrite Newer(Guid productId, string by, long version, Dictionary<string, object?> parts) => Of(
         ProductParts.NameOf(productId), ProductParts.WriteNewer, new Dictionary<string, object> { ["by"] = by, ["most"] = version - 1, ["text"] = false, ["parts"] = parts }, 400, ToListing);
@@ -223,7 +225,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
                             Add(one, ProductWrite.Stock(level));
                         break;
                     case IndexChange.Rating rating:
-                        Add(one, ProductWrite.Newer(rating.ProductId, ProductIndex.RatingVersion, rating.Version, ProductParts.Rating(rating)));
+                        Add(one, ProductWrite.Rating(rating));
                         break;
                     case IndexChange.Sale(var orderId, var at, var lines):
                         foreach (var line in lines.GroupBy(line => line.ProductId))

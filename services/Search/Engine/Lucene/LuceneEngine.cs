@@ -128,10 +128,11 @@ public sealed class LuceneEngine : ISearchEngine
         private Task writing = Task.CompletedTask;
 
         /// <summary>Many pages in one commit: each leaves segments behind, and merging those is most of the work of small ones.</summary>
-        public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, CancellationToken ct)
+        public async Task AddAsync(IReadOnlyList<IndexedListing> listings, IReadOnlyList<StockLevel> levels, IReadOnlyList<IndexChange.Rating> ratings, CancellationToken ct)
         {
             gathered.AddRange(listings.Select(listing => new IndexChange.Upsert(listing, Reread: true)));
             gathered.Add(new IndexChange.Stock(levels));
+            gathered.AddRange(ratings);
             shown.UnionWith(listings.Select(listing => listing.ProductId));
             if (gathered.Count >= ListingsACommit)
                 await WriteAsync(ct);
