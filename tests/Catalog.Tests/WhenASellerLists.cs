@@ -29,6 +29,16 @@ public sealed class WhenASellerLists(CatalogFixture shop) : IClassFixture<Catalo
     }
 
     [Fact]
+    public async Task Its_sku_is_announced_and_so_is_another_one()
+    {
+        var lamp = new { title = "Lamp with a name", category = "lighting", price = new { minor = 100, currency = "GBP" }, sku = "LMP-1" };
+        var listed = (await (await shop.AsBruno.PostAsJsonAsync("/api/v1/products", lamp)).Content.ReadFromJsonAsync<Product>())!;
+        (await PutAsync(shop.AsBruno, listed.ProductId, lamp with { sku = "LMP-2" }, "\"1\"")).EnsureSuccessStatusCode();
+
+        Assert.Equal(["LMP-1", "LMP-2"], (await shop.Catalog.EventsAsync<ProductUpserted>()).Where(@event => @event.ProductId == listed.ProductId).OrderBy(@event => @event.Revision).Select(@event => @event.Sku));
+    }
+
+    [Fact]
     public async Task A_change_needs_the_revision_it_is_based_on()
     {
         var bruno = shop.AsBruno;

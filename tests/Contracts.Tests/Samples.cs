@@ -14,7 +14,7 @@ internal static class Samples
         Told(1, new CartItemAdded(Id(31), Id(41), Id(11), 2)),
         Told(2, new ProductUpserted(Id(11), 7, Id(21), "Bruno's Lamps", "Brass lamp", "It shines.", "Lumo", "lighting", Money.Gbp(1299), "https://example.com/lamp.jpg", At(5),
             ["homeware", "lighting"], [new ListingAttribute("colour", "brass"), new ListingAttribute("height", "40 cm")],
-            [new ListingVariant(Id(13), "LAMP-S", [new ListingAttribute("size", "small")], Money.Gbp(1299))], ["Homeware", "Lamps & lights"])),
+            [new ListingVariant(Id(13), "LAMP-S", [new ListingAttribute("size", "small")], Money.Gbp(1299))], ["Homeware", "Lamps & lights"], "LAMP")),
         Told(3, new ProductDeleted(Id(11), 8, Id(21))),
         Told(4, new ShipmentCreated(Id(51), Id(61), Id(31), Id(21), "north", 2, [new ShippedLine(Id(11), "Brass lamp", 2)], Ada)),
         Told(5, new ShipmentShipped(Id(51), Id(61), Id(31), Id(21), "Parcel Force", "PF123", 2, Ada)),

@@ -47,6 +47,18 @@ public abstract class WhenAListingHasVariants(string engine) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_listing_is_found_by_the_sku_of_its_own_too_with_variants_and_without()
+    {
+        var lamp = Listed("Brass lamp") with { Sku = "BRS-0042" };
+        await search.DeliverAsync(shirt with { Sku = "CTN-71" }, lamp);
+
+        Assert.Equal(["Brass lamp"], await search.TitlesAsync("q=brs-0042"));
+        Assert.Equal(["Cotton shirt"], await search.TitlesAsync("q=CTN-71"));
+        await search.DeliverAsync(lamp with { Revision = 2, Sku = null });
+        Assert.Empty(await search.TitlesAsync("q=brs-0042"));
+    }
+
+    [Fact]
     public async Task It_is_in_stock_while_any_of_them_is()
     {
         await search.DeliverAsync(shirt, Stock(small, 0), Stock(large, 4));

@@ -58,5 +58,5 @@ public sealed record Listing(
 
     public ProductUpserted ToEvent() => new(
         ProductId, Revision, SellerId, SellerName, Title, Description, Brand, Category, Price, ImageUrl, ListedAt,
-        CategoryPath, Facets.Count > 0 ? Facets : null, Variants.Count > 0 ? Variants : null, CategoryNames);
+        CategoryPath, Facets.Count > 0 ? Facets : null, Variants.Count > 0 ? Variants : null, CategoryNames, Sku);
 }

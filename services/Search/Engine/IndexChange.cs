@@ -34,6 +34,7 @@ public sealed record IndexedVariant(Guid VariantId, string Sku, IReadOnlyList<In
 /// <param name="Attributes">Of the listing as a whole; see <see cref="AllAttributes"/>.</param>
 /// <param name="Variants">With any, those are what is sold: the listing is in stock when one of them is, and stock told of itself counts no more.</param>
 /// <param name="CategoryNames">Of the path, in the words shoppers read; without them the codes are shown.</param>
+/// <param name="Sku">The seller's own name for it.</param>
 public sealed record IndexedListing(
     Guid ProductId,
     long Revision,
@@ -49,7 +50,8 @@ public sealed record IndexedListing(
     IReadOnlyList<string>? CategoryPath = null,
     IReadOnlyList<IndexedAttribute>? Attributes = null,
     IReadOnlyList<IndexedVariant>? Variants = null,
-    IReadOnlyList<string>? CategoryNames = null)
+    IReadOnlyList<string>? CategoryNames = null,
+    string? Sku = null)
 {
     private const int MostAttributes = 200;
 
@@ -68,7 +70,8 @@ public sealed record IndexedListing(
             .DistinctBy(attribute => (attribute.Name.ToLowerInvariant(), attribute.Value.ToLowerInvariant()))
             .Take(MostAttributes)];
 
-    public IEnumerable<string> Skus() => (Variants ?? []).Select(variant => variant.Sku).Where(sku => !string.IsNullOrEmpty(sku));
+    /// <summary>Its own and those of its variants.</summary>
+    public IEnumerable<string> Skus() => (Variants ?? []).Select(variant => variant.Sku).Prepend(Sku).OfType<string>().Where(sku => sku.Length > 0);
 
     /// <summary>The ids stock is told of.</summary>
     public IReadOnlyList<Guid> SoldAs() => Variants is { Count: > 0 } ? [.. Variants.Select(variant => variant.VariantId)] : [ProductId];

@@ -48,7 +48,7 @@ public static class IndexEvents
 
     internal static IndexedListing ToIndex(ProductUpserted product) => new(
         product.ProductId, product.Revision, product.SellerId, product.SellerName, product.Title, product.Description, product.Brand, product.Category, product.Price, product.ImageUrl,
-        product.ListedAt, product.CategoryPath, product.Attributes?.Select(ToIndex).ToList(), product.Variants?.Select(ToIndex).ToList(), product.CategoryNames);
+        product.ListedAt, product.CategoryPath, product.Attributes?.Select(ToIndex).ToList(), product.Variants?.Select(ToIndex).ToList(), product.CategoryNames, product.Sku);
 
     private static IndexedAttribute ToIndex(ListingAttribute attribute) => new(attribute.Name, attribute.Value);
 

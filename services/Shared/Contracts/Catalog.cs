@@ -14,7 +14,7 @@ public sealed record ListingVariant(Guid VariantId, string Sku, IReadOnlyList<Li
 /// A listing as shoppers see it, after a create or a change. <see cref="Revision"/> only grows: an older one than seen is ignored.
 /// <see cref="CategoryPath"/> goes from the root to <see cref="Category"/>; without one the category stands alone; <see cref="CategoryNames"/>
 /// says what shoppers call each of it. With <see cref="Variants"/> those are what is sold, <see cref="Price"/> is the lowest of theirs, and
-/// the listing itself has no stock.
+/// the listing itself has no stock. <see cref="Sku"/> is the seller's own name for the listing, where it has one.
 /// </summary>
 public sealed record ProductUpserted(
     Guid ProductId,
@@ -31,7 +31,8 @@ public sealed record ProductUpserted(
     IReadOnlyList<string>? CategoryPath = null,
     IReadOnlyList<ListingAttribute>? Attributes = null,
     IReadOnlyList<ListingVariant>? Variants = null,
-    IReadOnlyList<string>? CategoryNames = null) : DomainEvent
+    IReadOnlyList<string>? CategoryNames = null,
+    string? Sku = null) : DomainEvent
 {
     public const string Topic = "product.upserted";
 }
