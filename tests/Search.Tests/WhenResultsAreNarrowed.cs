@@ -72,6 +72,10 @@ public abstract class WhenResultsAreNarrowed(WhenResultsAreNarrowed.AShopWithShe
     }
 
     [Fact]
+    public async Task An_attribute_is_counted_whatever_the_case_it_is_asked_for_in() =>
+        Assert.Equal("blue 1, red 1", (await search.FindAsync("q=shirt&facets=Attr.Colour")).Count("attr.colour"));
+
+    [Fact]
     public async Task Counts_respect_the_other_filters_and_ignore_their_own()
     {
         var page = await search.FindAsync("attr.colour=red&category=clothing&facets=all");

@@ -100,7 +100,9 @@ public static class SearchEndpoints
 
     private static string[]? CountedBy(string? facets)
     {
-        var names = (facets ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Distinct(StringComparer.Ordinal).ToArray();
+        var names = (facets ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            .Select(name => name.StartsWith(Facets.AttributePrefix, StringComparison.OrdinalIgnoreCase) ? name.ToLowerInvariant() : name)   // as in a filter
+            .Distinct(StringComparer.Ordinal).ToArray();
         return names.Length <= MostFilters && names.All(name =>
             name is Facets.All or Facets.Category or Facets.Brand or Facets.Seller or Facets.Price or Facets.Rating or Facets.Stock
             || name.StartsWith(Facets.AttributePrefix, StringComparison.Ordinal)) ? names : null;
