@@ -9,11 +9,16 @@ namespace Marketplace.Search.Engine.Lucene;
 /// </summary>
 internal sealed class Vocabulary
 {
+    private const string Alphabet = "abcdefghijklmnopqrstuvwxyz";
+
+    /// <summary>A completion puts each of them into every place of what was typed: a catalogue of many scripts, or one title of all their signs, must not make that slow.</summary>
+    private const int MostLetters = 80;
+
     private readonly Lock growing = new();
     private readonly HashSet<string> known = new(StringComparer.Ordinal);
     private volatile Words all = new([], [], 0);
     private volatile string[] sorted = [];
-    private volatile string letters = "";
+    private volatile string letters = Alphabet;
 
     private sealed record Words(string[] Word, uint[] Letters, int Count);
 
@@ -102,7 +107,7 @@ internal sealed class Vocabulary
             known.Clear();
             all = new Words([], [], 0);
             sorted = [];
-            letters = "";
+            letters = Alphabet;
         }
     }
 
@@ -113,7 +118,8 @@ internal sealed class Vocabulary
         for (int at = 0, left = 0, right = 0; at < merged.Length; at++)
             merged[at] = right == fresh.Length || left < old.Length && string.CompareOrdinal(old[left], fresh[right]) < 0 ? old[left++] : fresh[right++];
         sorted = merged;
-        letters = string.Concat(fresh.SelectMany(word => word).Where(char.IsLetter).Concat(letters).Distinct());
+        if (letters.Length < MostLetters)
+            letters = string.Concat(letters.Concat(fresh.SelectMany(word => word).Where(char.IsLetter)).Distinct().Take(MostLetters));
     }
 
     private static int FirstAtLeast(string[] words, string typed)
