@@ -14,7 +14,11 @@ internal sealed class SegmentWords
     public static readonly string[] Fields =
         [ProductDocument.Title, ProductDocument.Brand, ProductDocument.Shelf, ProductDocument.Description, ProductDocument.Spelling, ProductDocument.Beginnings];
 
+    /// <summary>Of each field: plenty for what is searched at a time. One search of many misspelt words borrows hundreds.</summary>
+    private const int MostKept = 64;
+
     private readonly Dictionary<string, Entry>[] words;
+    private readonly int[] kept = new int[Fields.Length];
     private readonly ConcurrentBag<Reader>[] free = [.. Fields.Select(_ => new ConcurrentBag<Reader>())];
 
     private SegmentWords(Dictionary<string, Entry>[] words) => this.words = words;
@@ -50,10 +54,22 @@ internal sealed class SegmentWords
 
     /// <summary>What reads which documents have a word of a field. To be given back: Lucene allocates tens of kilobytes for each.</summary>
     /// <param name="segment">The same segment as it is opened now.</param>
-    public Reader Take(AtomicReader segment, int field) =>
-        free[field].TryTake(out var one) ? one : new Reader(segment, field, words[field]);
+    public Reader Take(AtomicReader segment, int field)
+    {
+        if (!free[field].TryTake(out var one))
+            return new Reader(segment, field, words[field]);
 
-    public void GiveBack(Reader reader) => free[reader.Field].Add(reader);
+        Interlocked.Decrement(ref kept[field]);
+        return one;
+    }
+
+    public void GiveBack(Reader reader)
+    {
+        if (Interlocked.Increment(ref kept[reader.Field]) <= MostKept)
+            free[reader.Field].Add(reader);
+        else
+            Interlocked.Decrement(ref kept[reader.Field]);
+    }
 
     internal sealed class Reader(AtomicReader segment, int number, Dictionary<string, Entry> words)
     {
