@@ -19,6 +19,7 @@ public interface ISearchEngine : IAsyncDisposable
     /// Returns when the changes are durable and the next search sees them. Idempotent: of a listing the highest revision stays, of stock
     /// and rating the highest version, and an order counts once. Stock and sales of a variant are those of its listing, whichever is told first.
     /// </summary>
+    /// <exception cref="SomeNotAppliedException">Of several; when it is all of them, why.</exception>
     Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct);
 
     ValueTask<Found> FindAsync(Ask ask, CancellationToken ct);
@@ -30,6 +31,13 @@ public interface ISearchEngine : IAsyncDisposable
 
     /// <summary>Searches go on meanwhile, and changes that arrive count.</summary>
     Task<IIndexRebuild> BeginRebuildAsync(CancellationToken ct);
+}
+
+/// <summary>Some of the changes told together are not in the index; all others are, and searches see them.</summary>
+/// <param name="which">By their number.</param>
+public sealed class SomeNotAppliedException(IReadOnlySet<int> which, Exception why) : Exception(why.Message, why)
+{
+    public IReadOnlySet<int> Which { get; } = which;
 }
 
 /// <summary>One reading of the whole catalogue. Left without <see cref="CompleteAsync"/> it has harmed nothing.</summary>

@@ -46,10 +46,11 @@ public sealed class BulkDelivery<T>
     /// <summary>Those that could be read.</summary>
     public IReadOnlyList<T> Events { get; }
 
-    /// <summary>All that was read is done. What cannot be read never can, and is kept with the dead letters.</summary>
-    public IResult Done() => single ? TypedResults.Ok() : TypedResults.Ok(new
+    /// <summary>What was read is done but for some. What cannot be read never can, and is kept with the dead letters.</summary>
+    /// <param name="again">By their number in <see cref="Events"/>.</param>
+    public IResult Done(IReadOnlySet<int> again) => single ? TypedResults.Ok() : TypedResults.Ok(new
     {
-        statuses = readable.Select(id => new { entryId = id, status = "SUCCESS" }).Concat(unreadable.Select(id => new { entryId = id, status = "DROP" })),
+        statuses = readable.Select((id, number) => new { entryId = id, status = again.Contains(number) ? "RETRY" : "SUCCESS" }).Concat(unreadable.Select(id => new { entryId = id, status = "DROP" })),
     });
 
     private static T? Read(JsonElement envelope)

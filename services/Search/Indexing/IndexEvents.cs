@@ -24,8 +24,8 @@ public static class IndexEvents
     private static async Task<IResult> OnProductsUpsertedAsync(HttpRequest request, IndexFeed feed, CancellationToken ct)
     {
         var products = await BulkDelivery.ReadAsync<ProductUpserted>(request, ct);
-        await feed.TakeAsync(products.Events, [.. products.Events.Select(product => new IndexChange.Upsert(ToIndex(product)))], ct);
-        return products.Done();
+        var again = await feed.TakeAsync(products.Events, [.. products.Events.Select(product => new IndexChange.Upsert(ToIndex(product)))], ct);
+        return products.Done(again);
     }
 
     private static Task<Ok> OnProductUnpublishedAsync(ProductUnpublished product, IndexFeed feed, CancellationToken ct) =>

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Marketplace.Contracts;
@@ -31,24 +32,36 @@ public sealed class IndexFeed : IDisposable
         return TypedResults.Ok();
     }
 
-    public async Task TakeAsync(IReadOnlyList<DomainEvent> events, IReadOnlyList<IndexChange> changes, CancellationToken ct)
+    /// <param name="changes">One for each event.</param>
+    /// <returns>The numbers of those that have to come again.</returns>
+    public async Task<IReadOnlySet<int>> TakeAsync(IReadOnlyList<DomainEvent> events, IReadOnlyList<IndexChange> changes, CancellationToken ct)
     {
+        IReadOnlySet<int> again = FrozenSet<int>.Empty;
         Interlocked.Add(ref waiting, events.Count);
         try
         {
             await engine.ApplyAsync(changes, ct);
+        }
+        catch (SomeNotAppliedException some)
+        {
+            again = some.Which;
         }
         finally
         {
             Interlocked.Add(ref waiting, -events.Count);
         }
 
-        foreach (var @event in events.Where(@event => @event.OccurredAt != default))
+        foreach (var (number, @event) in events.Index())
         {
+            if (again.Contains(number) || @event.OccurredAt == default)
+                continue;
+
             var behind = Math.Max(0, (time.GetUtcNow() - @event.OccurredAt).TotalSeconds);
             Volatile.Write(ref latest, behind);
             lag.Record(behind, new TagList { { "event", @event.GetType().Name } });
         }
+
+        return again;
     }
 
     public void Dispose() => meter.Dispose();

@@ -109,6 +109,21 @@ public sealed class WhenElasticsearchIsInTrouble : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Of_a_batch_only_what_it_refuses_or_does_not_take_in_time_is_delivered_again()
+    {
+        var search = await StartAsync(("Search:Elasticsearch:WritePatience", "00:00:00.200"));
+        var lamps = Enumerable.Range(1, 20).Select(number => Listed($"Lamp {number}")).ToList();
+        standIn.InsteadOfItem = id => id == lamps[3].ProductId.ToString("N") ? (400, "document_parsing_exception") : id == lamps[7].ProductId.ToString("N") ? (429, "es_rejected_execution_exception") : null;
+
+        var reply = await search.AsNeighbour().PostAsJsonAsync("/events/product-upserted", new { entries = lamps.Select((lamp, number) => new { entryId = $"{number}", @event = new { data = lamp } }) }, Ct);
+
+        var statuses = (await reply.Content.ReadFromJsonAsync<JsonElement>(Ct)).GetProperty("statuses").EnumerateArray().ToDictionary(one => one.GetProperty("entryId").GetString()!, one => one.GetProperty("status").GetString());
+        Assert.Equal(["3", "7"], statuses.Where(one => one.Value == "RETRY").Select(one => one.Key));
+        Assert.Equal(18, statuses.Values.Count(status => status == "SUCCESS"));
+        Assert.Equal(18, (await FindAsync(search, "q=lamp")).Total);
+    }
+
+    [Fact]
     public async Task A_change_it_does_not_take_in_time_goes_back_to_the_broker()
     {
         var search = await StartAsync(("Search:Elasticsearch:WritePatience", "00:00:00.200"));

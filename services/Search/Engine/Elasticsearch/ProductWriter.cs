@@ -142,7 +142,24 @@ internal sealed partial class ProductWriter : IAsyncDisposable
 
         public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public Exception? Fault { get; set; }
+        /// <summary>By the number of the change.</summary>
+        public Dictionary<int, Exception> Faults { get; } = [];
+
+        public void End()
+        {
+            if (Faults.Count == 0)
+                Done.TrySetResult();
+            else if (Faults.Count == Changes.Count)
+                Done.TrySetException(Faults.Values.First());
+            else
+                Done.TrySetException(new SomeNotAppliedException(Faults.Keys.ToHashSet(), Faults.Values.First()));
+        }
+    }
+
+    /// <summary>A change, and whose it is.</summary>
+    private readonly record struct Owner(Waiting One, int Change)
+    {
+        public void Failed(Exception fault) => One.Faults.TryAdd(Change, fault);
     }
 
     public async Task ApplyAsync(IReadOnlyList<IndexChange> changes, CancellationToken ct)
@@ -182,50 +199,45 @@ internal sealed partial class ProductWriter : IAsyncDisposable
             var (writes, owners) = WritesOf(batch);
             try
             {
-                await SendAsync(elasticsearch.Options.Index, writes, refresh: true, (item, fault) => owners[item].ForEach(owner => owner.Fault ??= fault), stopping.Token);
+                await SendAsync(elasticsearch.Options.Index, writes, refresh: true, (item, fault) => owners[item].ForEach(owner => owner.Failed(fault)), stopping.Token);
             }
             catch (Exception fault)                             // told to everyone who waits: their events are delivered again
             {
-                batch.ForEach(one => one.Fault ??= fault);
+                owners.ForEach(some => some.ForEach(owner => owner.Failed(fault)));
             }
 
             applied();
-            foreach (var one in batch)
-            {
-                if (one.Fault is null)
-                    one.Done.TrySetResult();
-                else
-                    one.Done.TrySetException(one.Fault);
-            }
+            batch.ForEach(one => one.End());
         }
     }
 
     /// <summary>In the order they came; the sales of a product together, since each writes its whole document again.</summary>
-    private static (List<ProductWrite> Writes, List<List<Waiting>> Owners) WritesOf(List<Waiting> batch)
+    private static (List<ProductWrite> Writes, List<List<Owner>> Owners) WritesOf(List<Waiting> batch)
     {
-        var (writes, owners) = (new List<ProductWrite>(), new List<List<Waiting>>());
-        var sales = new Dictionary<Guid, (List<(Guid OrderId, double Weight)> Sales, List<Waiting> Owners)>();
+        var (writes, owners) = (new List<ProductWrite>(), new List<List<Owner>>());
+        var sales = new Dictionary<Guid, (List<(Guid OrderId, double Weight)> Sales, List<Owner> Owners)>();
         foreach (var one in batch)
         {
-            foreach (var change in one.Changes)
+            foreach (var (number, change) in one.Changes.Index())
             {
+                var owner = new Owner(one, number);
                 switch (change)
                 {
                     case IndexChange.Upsert(var listing, var reread):
-                        Add(one, ProductWrite.Listing(listing, reread));
+                        Add(owner, ProductWrite.Listing(listing, reread));
                         break;
                     case IndexChange.Remove(var productId, var revision):
-                        Add(one, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: true), []));
+                        Add(owner, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: true), []));
                         break;
                     case IndexChange.Withdraw(var productId, var revision):
-                        Add(one, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: false), []));
+                        Add(owner, ProductWrite.Text(productId, revision, ProductParts.Away(revision, deleted: false), []));
                         break;
                     case IndexChange.Stock(var levels):
                         foreach (var level in levels)
-                            Add(one, ProductWrite.Stock(level));
+                            Add(owner, ProductWrite.Stock(level));
                         break;
                     case IndexChange.Rating rating:
-                        Add(one, ProductWrite.Rating(rating));
+                        Add(owner, ProductWrite.Rating(rating));
                         break;
                     case IndexChange.Sale(var orderId, var at, var lines):
                         foreach (var line in lines.GroupBy(line => line.ProductId))
@@ -233,7 +245,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
                             if (!sales.TryGetValue(line.Key, out var known))
                                 sales[line.Key] = known = ([], []);
                             known.Sales.Add((orderId, line.Sum(sold => Math.Clamp(sold.Quantity, 0, 99)) * SalesWeight.At(at)));
-                            known.Owners.Add(one);
+                            known.Owners.Add(owner);
                         }
 
                         break;
@@ -249,7 +261,7 @@ internal sealed partial class ProductWriter : IAsyncDisposable
 
         return (writes, owners);
 
-        void Add(Waiting owner, ProductWrite write)
+        void Add(Owner owner, ProductWrite write)
         {
             writes.Add(write);
             owners.Add([owner]);
