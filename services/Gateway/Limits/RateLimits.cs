@@ -31,6 +31,12 @@ public sealed class LimitOptions
 
     [ValidateObjectMembers]
     public RateOptions Pictures { get; set; } = new() { Permits = 6_000 };
+
+    [ValidateObjectMembers]
+    public RateOptions FlashSale { get; set; } = new() { Permits = 120 };
+
+    [ValidateObjectMembers]
+    public RateOptions Polls { get; set; } = new() { Permits = 12_000 };
 }
 
 [OptionsValidator]
@@ -46,33 +52,50 @@ public sealed class RateLimits(RequestDelegate next, IOptions<LimitOptions> opti
     private readonly Limit credentials = new(options.Value.Credentials, time);
     private readonly Limit webhooks = new(options.Value.Webhooks, time);
     private readonly Limit pictures = new(options.Value.Pictures, time);
+    private readonly Limit flashSale = new(options.Value.FlashSale, time);
+    private readonly Limit polls = new(options.Value.Polls, time);
 
     public Task InvokeAsync(HttpContext http)
     {
         if (http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>() is not { } route)
             return next(http);
 
+        // Whoever comes with many accounts from one address is counted by it first; one account with many addresses by the next.
+        if (route.Rate == Rate.FlashSale && flashSale.Gate.Ask(ClientKey.Of(http.Connection.RemoteIpAddress)) is { Admitted: false } refused)
+            return Refuse(http, flashSale, refused);
+
         var (limit, client) = route.Rate switch
         {
             Rate.Credentials => (credentials, ClientKey.Of(http.Connection.RemoteIpAddress)),
             Rate.Webhook => (webhooks, ClientKey.Of(http.Connection.RemoteIpAddress)),
             Rate.Pictures => (pictures, ClientKey.Of(http.Connection.RemoteIpAddress)),
+            Rate.Polls => (polls, ClientKey.Of(http.Connection.RemoteIpAddress)),
             _ when http.Features.Get<IHttpAuthenticationFeature>()?.User is { } user && Guid.TryParse(user.FindFirstValue("sub"), out var subject) => (signedIn, ClientKey.Of(subject)),
             _ => (anonymous, ClientKey.Of(http.Connection.RemoteIpAddress)),
         };
 
         var verdict = limit.Gate.Ask(client);
+        if (!verdict.Admitted)
+            return Refuse(http, limit, verdict);
+        Tell(http, limit, verdict);
+        return next(http);
+    }
+
+    private static Task Refuse(HttpContext http, Limit limit, Verdict verdict)
+    {
+        Tell(http, limit, verdict);
+        http.Response.Headers.RetryAfter = Seconds(verdict.RetryAfter);
+        http.Response.StatusCode = StatusCodes.Status429TooManyRequests;
+        return Task.CompletedTask;
+    }
+
+    private static void Tell(HttpContext http, Limit limit, Verdict verdict)
+    {
         var headers = http.Response.Headers;
         headers["RateLimit-Policy"] = limit.Policy;
         headers["RateLimit-Limit"] = limit.Permits;
         headers["RateLimit-Remaining"] = Number(verdict.Remaining);
         headers["RateLimit-Reset"] = Seconds(verdict.Reset);
-        if (verdict.Admitted)
-            return next(http);
-
-        headers.RetryAfter = Seconds(verdict.RetryAfter);
-        http.Response.StatusCode = StatusCodes.Status429TooManyRequests;
-        return Task.CompletedTask;
     }
 
     private static string Seconds(TimeSpan time) => Number((int)Math.Ceiling(time.TotalSeconds));

@@ -12,7 +12,7 @@ internal static class PassedHeaders
     public static readonly string[] In =
     [
         HeaderNames.Accept, HeaderNames.AcceptLanguage, HeaderNames.IfMatch, HeaderNames.IfNoneMatch, HeaderNames.UserAgent,
-        "Idempotency-Key", "Last-Event-ID", "Prefer", "Upload-Offset", "Upload-Complete",
+        "Idempotency-Key", "Last-Event-ID", "Prefer", "Queue-Ticket", "Upload-Offset", "Upload-Complete",
     ];
 
     public static readonly string[] WebhookIn = [HeaderNames.UserAgent, "Stripe-Signature"];

@@ -31,17 +31,31 @@ public enum Rate
 
     /// <summary>Per address and generous: a page of the shop shows dozens of pictures, each asked for once in a browser's life.</summary>
     Pictures,
+
+    /// <summary>Per address and then per subject as well: what takes a place or a unit of a flash sale. A farm of accounts behind one address is one client.</summary>
+    FlashSale,
+
+    /// <summary>Per address and generous: everybody who waits asks every few seconds, and the answer comes from memory.</summary>
+    Polls,
 }
 
 /// <summary>One line of the list of what the outside may ask. Route values are ids, numbers or names of ours: nothing free-form gets into a path behind the door.</summary>
-/// <param name="LargestBody">Where the ordinary limit is too tight.</param>
+/// <param name="LargestBody">Where the ordinary limit does not fit.</param>
 /// <param name="Types">Media types of a body that is not JSON: <c>text/csv</c>, <c>image/*</c>.</param>
 /// <param name="IgnoresQuery">The answer does not depend on it: what links of campaigns append makes no other answer, and is not passed on.</param>
 /// <param name="InsteadOf">Where a shopper finds something like it while the service is away, by what was asked.</param>
 /// <param name="IsFile">Passed on as a stream with what files need: parts of them (ranges) and how long they may be kept. Nobody's token goes along.</param>
+/// <param name="Storm">What comes by the ten thousand in one second: it has a number of calls at a time, and connections, of its own.</param>
 public sealed record PublicRoute(
     string App, string Method, string Pattern, Access Access, Rate Rate = Rate.Ordinary, long? LargestBody = null, IReadOnlyList<string>? Types = null, bool IsFile = false,
-    bool IgnoresQuery = false, Func<IQueryCollection, string>? InsteadOf = null);
+    bool IgnoresQuery = false, Func<IQueryCollection, string>? InsteadOf = null, Storm? Storm = null);
+
+/// <summary>Calls of a flash sale that are counted together while they are under way.</summary>
+public enum Storm
+{
+    Joins,
+    Claims,
+}
 
 /// <summary>Everything the outside may ask. What is not here is not found, whatever a service answers to.</summary>
 public static class PublicRoutes
@@ -52,11 +66,14 @@ public static class PublicRoutes
     // A picture of 15 MB, and the form around it.
     private const long LargestPicture = (15 * 1024 * 1024) + (64 * 1024);
 
+    // Read whole before a call counts as under way, so that a slow sender holds none of them up.
+    private const long SmallBody = 4 * 1024;
+
     private const string Picture = "/api/v1/media/{imageId:regex(^[0-9a-f]{{64}}$)}/{file:regex(^(200|800|2000)\\.(webp|jpg)$)}";
 
     private static readonly string[] Csv = ["text/csv"];
     private static readonly string[] Pictures = ["image/*", "application/octet-stream", "multipart/form-data"];
-    private static readonly string[] AppsWithDatabase = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications"];
+    private static readonly string[] AppsWithDatabase = ["identity", "catalog", "inventory", "ordering", "payments", "fulfilment", "notifications", "flashsales"];
 
     public static IReadOnlyList<PublicRoute> All { get; } =
     [
@@ -145,6 +162,21 @@ public static class PublicRoutes
 
         new("notifications", "GET", "/api/v1/notifications", Access.Token),
 
+        // A standing in the queue is not among them: FlashSales/QueueEndpoints.cs answers it here.
+        new("flashsales", "GET", "/api/v1/flash-sales", Access.Shared),
+        new("flashsales", "GET", "/api/v1/flash-sales/{saleId:guid}", Access.Shared, IgnoresQuery: true),
+        new("flashsales", "GET", "/api/v1/flash-sales/express-checkout", Access.Token, Storm: Storm.Joins),
+        new("flashsales", "PUT", "/api/v1/flash-sales/express-checkout", Access.Token, Storm: Storm.Joins, LargestBody: SmallBody),
+        new("flashsales", "POST", "/api/v1/flash-sales/{saleId:guid}/queue", Access.Token, Rate.FlashSale, Storm: Storm.Joins, LargestBody: SmallBody),
+        new("flashsales", "DELETE", "/api/v1/flash-sales/{saleId:guid}/queue", Access.Token, Rate.FlashSale, Storm: Storm.Joins, LargestBody: SmallBody),
+        new("flashsales", "POST", "/api/v1/flash-sales/{saleId:guid}/claims", Access.Token, Rate.FlashSale, Storm: Storm.Claims, LargestBody: SmallBody),
+        new("flashsales", "GET", "/api/v1/flash-sales/{saleId:guid}/claims/mine", Access.Token, Storm: Storm.Claims),
+        new("flashsales", "DELETE", "/api/v1/flash-sales/{saleId:guid}/claims/mine", Access.Token, Rate.FlashSale, Storm: Storm.Claims, LargestBody: SmallBody),
+        .. SalesUnder("/api/v1/seller/flash-sales", Access.Seller),
+        .. SalesUnder("/api/v1/operations/flash-sales", Access.Operator),
+        new("flashsales", "GET", "/api/v1/operations/flash-sales/{saleId:guid}/progress", Access.Operator),
+        new("flashsales", "GET", "/api/v1/operations/flash-sales/{saleId:guid}/audit", Access.Operator),
+
         .. AppsWithDatabase.SelectMany(app => new PublicRoute[]
         {
             new(app, "GET", $"/api/v1/operations/{app}/dead-letters", Access.Operator),
@@ -154,6 +186,15 @@ public static class PublicRoutes
             new(app, "POST", $"/api/v1/operations/{app}/outbox/{{position:long}}/retry", Access.Operator),
             new(app, "DELETE", $"/api/v1/operations/{app}/outbox/{{position:long}}", Access.Operator),
         }),
+    ];
+
+    private static PublicRoute[] SalesUnder(string path, Access access) =>
+    [
+        new("flashsales", "GET", path, access),
+        new("flashsales", "POST", path, access),
+        new("flashsales", "GET", $"{path}/{{saleId:guid}}", access),
+        new("flashsales", "PUT", $"{path}/{{saleId:guid}}", access),
+        new("flashsales", "POST", $"{path}/{{saleId:guid}}/end", access),
     ];
 
     /// <summary>The catalogue shows a category without an index.</summary>

@@ -57,7 +57,7 @@ public static class PublicRouteEndpoints
         services.AddCors(cors => cors.AddDefaultPolicy(policy => policy
             .WithOrigins(origins)
             .WithMethods("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-            .WithHeaders("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Upload-Offset", "Upload-Complete")
+            .WithHeaders("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Queue-Ticket", "Upload-Offset", "Upload-Complete")
             .WithExposedHeaders(
                 "ETag", "Location", "Retry-After", "Idempotent-Replayed", "Upload-Offset", "Upload-Complete", "Link", "Age", "X-Cache", Degradation.Header,
                 "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")

@@ -50,7 +50,7 @@ public sealed class MergedOpenApiTests
             document["paths"]!["/api/v1/cart"]!["get"]!["responses"]!["200"]!["content"]!["application/json"]!["schema"]!["$ref"]!.GetValue<string>());
 
         Assert.Equal(
-            ["identity", "media", "search", "inventory", "ordering", "payments", "fulfilment", "notifications"],
+            ["identity", "media", "search", "inventory", "ordering", "payments", "fulfilment", "notifications", "flashsales"],
             document["info"]!["x-missing-services"]!.AsArray().Select(app => app!.GetValue<string>()));
         Assert.DoesNotContain("ERR_", await response.TextAsync(), StringComparison.Ordinal);
 
