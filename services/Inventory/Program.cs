@@ -1,5 +1,6 @@
 using Marketplace.Hosting;
 using Marketplace.Inventory;
+using Marketplace.Inventory.Allotments;
 using Marketplace.Inventory.Clients;
 using Marketplace.Inventory.Reservations;
 using Marketplace.Inventory.Stock;
@@ -14,6 +15,7 @@ builder.Services.AddNeighbour<IOrderingClient>("ordering");
 builder.Services.AddSingleton<InventoryMeter>();
 builder.Services.AddSingleton<StockStore>();
 builder.Services.AddSingleton<ReservationStore>();
+builder.Services.AddSingleton<AllotmentStore>();
 builder.Services.AddSingleton<LevelAnnouncer>().AddHostedService(services => services.GetRequiredService<LevelAnnouncer>());
 builder.Services.AddSingleton<ExpirySweep>().AddHostedService(services => services.GetRequiredService<ExpirySweep>());
 
@@ -23,6 +25,7 @@ app.UseMarketplaceDefaults();
 app.MapStock();
 app.MapLevels();
 app.MapReservations();
+app.MapAllotments();
 app.Run();
 
 public partial class Program;

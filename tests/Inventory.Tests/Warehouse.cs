@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Security.Claims;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
+using Marketplace.Inventory.Allotments;
 using Marketplace.Inventory.Reservations;
 using Marketplace.Inventory.Stock;
 using Marketplace.TestKit;
@@ -73,6 +74,34 @@ public sealed class Warehouse : IAsyncDisposable
     public Task<HttpResponseMessage> PostReserveAsync(Guid orderId, int attempt, params (Guid Product, int Quantity)[] lines) =>
         client.PostAsJsonAsync("/internal/reservations", new { orderId, attempt, lines = lines.Select(line => new { productId = line.Product, quantity = line.Quantity }) });
 
+    /// <summary>For an order of a sale.</summary>
+    public async Task<ReserveReply> ReserveOfSaleAsync(Guid saleId, Guid orderId, Guid product, int quantity = 1, int attempt = 1)
+    {
+        using var response = await client.PostAsJsonAsync("/internal/reservations", new { orderId, attempt, lines = (object[])[new { productId = product, quantity }], saleId });
+        response.EnsureSuccessStatusCode();
+        return (await response.Content.ReadFromJsonAsync<ReserveReply>())!;
+    }
+
+    public async Task<AllotmentReply> AllotAsync(Guid saleId, Guid product, int units, long version = 1, Guid? seller = null)
+    {
+        using var response = await PutAllotmentAsync(saleId, new { productId = product, sellerId = seller ?? BrunosShop, units, version });
+        response.EnsureSuccessStatusCode();
+        return (await response.Content.ReadFromJsonAsync<AllotmentReply>())!;
+    }
+
+    public async Task<HttpResponseMessage> PutAllotmentAsync(Guid saleId, object body)
+    {
+        using var sales = service.AsNeighbour("flashsales");
+        return await sales.PutAsJsonAsync($"/internal/allotments/{saleId}", body);
+    }
+
+    public async Task<(int Units, int Taken, int Committed)> AllotmentAsync(Guid saleId)
+    {
+        using var sales = service.AsNeighbour("flashsales");
+        var figures = await sales.GetFromJsonAsync<AllotmentFigures>($"/internal/allotments/{saleId}");
+        return (figures!.Units, figures.Taken, figures.Committed);
+    }
+
     public async Task ReleaseAsync(Guid orderId, int attempt = 1)
     {
         using var response = await client.PostAsJsonAsync($"/internal/reservations/{orderId}/{attempt}/release", new { reason = "card_declined" });
@@ -108,9 +137,15 @@ public sealed class Warehouse : IAsyncDisposable
         return (reader.GetInt32(0), reader.GetInt32(1));
     }
 
+    public async Task ExecuteAsync(string sql)
+    {
+        await using var command = service.Database.CreateCommand(sql);
+        await command.ExecuteNonQueryAsync();
+    }
+
     public Task<IReadOnlyList<TEvent>> EventsAsync<TEvent>() where TEvent : DomainEvent => service.EventsAsync<TEvent>();
 
-    /// <summary>What came and went is what lies there, and what is counted as held is held by somebody.</summary>
+    /// <summary>What came and went is what lies there, and what is counted as held is held by an order or set aside for a sale.</summary>
     public async Task BooksBalanceAsync()
     {
         Assert.Equal(0L, await service.ScalarAsync<long>("""
@@ -120,7 +155,17 @@ public sealed class Warehouse : IAsyncDisposable
         Assert.Equal(0L, await service.ScalarAsync<long>("""
             SELECT count(*) FROM stock_levels s
             WHERE s.reserved <> (SELECT coalesce(sum(r.quantity), 0) FROM reservations r JOIN reservation_attempts a USING (order_id, attempt)
-                                 WHERE a.state = 'held' AND r.product_id = s.product_id AND r.warehouse = s.warehouse)
+                                 WHERE a.state = 'held' AND a.sale_id IS NULL AND r.product_id = s.product_id AND r.warehouse = s.warehouse)
+                              + (SELECT coalesce(sum(l.allotted - l.committed), 0) FROM allotment_levels l JOIN allotments o USING (sale_id)
+                                 WHERE o.product_id = s.product_id AND l.warehouse = s.warehouse)
+            """));
+        Assert.Equal(0L, await service.ScalarAsync<long>("""
+            SELECT count(*) FROM allotment_levels l
+            CROSS JOIN LATERAL (SELECT coalesce(sum(r.quantity) FILTER (WHERE a.state IN ('held', 'committed')), 0) AS taken,
+                                       coalesce(sum(r.quantity) FILTER (WHERE a.state = 'committed'), 0) AS committed
+                                FROM reservations r JOIN reservation_attempts a USING (order_id, attempt)
+                                WHERE a.sale_id = l.sale_id AND r.warehouse = l.warehouse) of_orders
+            WHERE l.taken <> of_orders.taken OR l.committed <> of_orders.committed
             """));
     }
 

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
+using Marketplace.Inventory.Allotments;
 using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace Marketplace.Inventory.Reservations;
@@ -17,11 +18,14 @@ public static class ReservationEndpoints
     }
 
     private static async Task<Results<Ok<ReservationOutcome>, ProblemHttpResult>> ReserveAsync(
-        ReserveRequest request, ReservationStore reservations, CancellationToken ct) =>
-        request.WhatIsWrong() is { } wrong
-            ? Problems.Validation(wrong)
-            : TypedResults.Ok(await reservations.ReserveAsync(
-                new AttemptKey(request.OrderId, request.Attempt), [.. request.Lines.Select(line => new WantedUnits(line.ProductId, line.Quantity))], ct));
+        ReserveRequest request, ReservationStore reservations, AllotmentStore allotments, CancellationToken ct)
+    {
+        if (request.WhatIsWrong() is { } wrong) return Problems.Validation(wrong);
+        var key = new AttemptKey(request.OrderId, request.Attempt);
+        return TypedResults.Ok(request.SaleId is { } sale
+            ? await allotments.ReserveAsync(key, sale, new WantedUnits(request.Lines[0].ProductId, request.Lines.Sum(line => line.Quantity)), ct)
+            : await reservations.ReserveAsync(key, [.. request.Lines.Select(line => new WantedUnits(line.ProductId, line.Quantity))], ct));
+    }
 
     private static async Task<Results<Ok<ReleaseReply>, ProblemHttpResult>> ReleaseAsync(
         Guid orderId, int attempt, ReleaseRequest request, ReservationStore reservations, CancellationToken ct)
@@ -42,7 +46,9 @@ public static class ReservationEndpoints
     }
 }
 
-public sealed record ReserveRequest(Guid OrderId, [property: Range(1, short.MaxValue)] int Attempt, [property: Required, Length(1, 500)] IReadOnlyList<ReserveLine> Lines)
+/// <param name="SaleId">Out of this sale's allotment, and nothing else.</param>
+public sealed record ReserveRequest(
+    Guid OrderId, [property: Range(1, short.MaxValue)] int Attempt, [property: Required, Length(1, 500)] IReadOnlyList<ReserveLine> Lines, Guid? SaleId = null)
 {
     public const int MostPerLine = 99;
 
@@ -52,6 +58,7 @@ public sealed record ReserveRequest(Guid OrderId, [property: Range(1, short.MaxV
         if (OrderId == Guid.Empty) return ("orderId", "An order has an id.");
         if (Attempt is < 1 or > short.MaxValue) return ("attempt", "An attempt has a positive number.");
         if (Lines is not { Count: > 0 and <= 500 }) return ("lines", "Between 1 and 500 lines are reserved at once.");
+        if (SaleId is not null && Lines.Any(line => line.ProductId != Lines[0].ProductId)) return ("lines", "A sale sells one product.");
         for (var at = 0; at < Lines.Count; at++)
             if (Lines[at].Quantity is < 1 or > MostPerLine) return ($"lines[{at}].quantity", $"Between 1 and {MostPerLine} units.");
         return null;

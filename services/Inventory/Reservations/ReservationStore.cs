@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
+using Marketplace.Inventory.Allotments;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -116,14 +117,7 @@ public sealed partial class ReservationStore(
 
     private async Task<ReservationOutcome?> RefuseAsync(NpgsqlConnection connection, AttemptKey key, IReadOnlyList<Shortage> shortages, CancellationToken ct)
     {
-        await using var refuse = new NpgsqlCommand("""
-            INSERT INTO reservation_attempts (order_id, attempt, state, shortages, expires_at, due_at, changed_at)
-            VALUES ($1, $2, 'refused', $3::jsonb, $4, $4, $4)
-            ON CONFLICT DO NOTHING
-            """, connection)
-        {
-            Parameters = { key.Order(), key.Number(), new() { Value = JsonSerializer.Serialize(shortages) }, new() { Value = time.GetUtcNow() } },
-        };
+        await using var refuse = new NpgsqlBatch(connection) { BatchCommands = { Sql.Refuse(key, shortages, time.GetUtcNow()) } };
         if (await refuse.ExecuteNonQueryAsync(ct) == 0) return null;
 
         LogRefused(key.OrderId, shortages.Count);
@@ -137,41 +131,27 @@ public sealed partial class ReservationStore(
     public async Task<CommitOutcome> CommitAsync(AttemptKey key, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
+        Guid? sale = null;
         while (true)
         {
-            await using (var commit = new NpgsqlCommand($"""
-                WITH mine AS (
-                    UPDATE reservation_attempts SET state = 'committed', changed_at = $3
-                    WHERE order_id = $1 AND attempt = $2 AND state = 'held'
-                    RETURNING order_id, attempt
-                ), lines AS MATERIALIZED (
-                    SELECT r.product_id, r.warehouse, r.quantity FROM mine JOIN reservations r USING (order_id, attempt)
-                    ORDER BY r.product_id, r.warehouse COLLATE "C"
-                ), locked AS MATERIALIZED (
-                    {Sql.LockEachOf("lines")}
-                ), gone AS (
-                    UPDATE stock_levels s SET stock = s.stock - l.quantity, reserved = s.reserved - l.quantity
-                    FROM locked l WHERE s.product_id = l.product_id AND s.warehouse = l.warehouse
-                    RETURNING s.product_id, s.warehouse, l.quantity
-                ), booked AS (
-                    INSERT INTO movements (product_id, warehouse, quantity, kind, order_id, attempt, moved_at)
-                    SELECT product_id, warehouse, -quantity, 'commit', $1, $2, $3 FROM gone
-                )
-                SELECT product_id, warehouse, quantity FROM gone
-                """, connection) { Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } } })
+            await using (var commit = new NpgsqlCommand(sale is null ? Sql.CommitHeld : AllotmentSql.CommitHeld, connection)
+            {
+                Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } },
+            })
             {
                 var gone = await ReadAllocationsAsync(commit, ct);
                 if (gone.Count > 0) return CommitOutcome.Committed(gone);
             }
 
-            switch (await StateAsync(connection, key, ct))
+            (var state, sale) = await StateAsync(connection, key, ct);
+            switch (state)
             {
-                case "held": continue;                                                  // became so in between
+                case "held": continue;                                                  // became so in between, or is a sale's
                 case "committed": return CommitOutcome.Committed(await LinesAsync(connection, key, ct));
                 case "released": return CommitOutcome.Refused(Refusals.Released);
                 case "refused": return CommitOutcome.Refused(Refusals.OutOfStock);
                 case "expired":
-                    if (await TakeAnewAsync(connection, key, ct) is { } outcome) return outcome;
+                    if (await (sale is { } of ? TakeAnewAsync(connection, key, of, ct) : TakeAnewAsync(connection, key, ct)) is { } outcome) return outcome;
                     continue;
                 case null: return CommitOutcome.Unknown;
                 case var other: throw new UnreachableException(other);
@@ -182,12 +162,7 @@ public sealed partial class ReservationStore(
     private async Task<CommitOutcome?> TakeAnewAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
     {
         await using var tx = await connection.BeginTransactionAsync(ct);
-        await using (var open = new NpgsqlCommand("""
-            UPDATE reservation_attempts SET state = 'committed', changed_at = $3 WHERE order_id = $1 AND attempt = $2 AND state = 'expired'
-            """, connection, tx) { Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } } })
-        {
-            if (await open.ExecuteNonQueryAsync(ct) == 0) return null;
-        }
+        if (!await ReopenAsync(tx, key, ct)) return null;
 
         var wanted = (await LinesAsync(connection, key, ct))
             .GroupBy(line => line.ProductId)
@@ -214,6 +189,47 @@ public sealed partial class ReservationStore(
         return CommitOutcome.Committed([.. plan.Select(units => units.ToAllocation())]);
     }
 
+    // A sale's units come out of the sale's allotment or not at all: what the seller keeps for others is not sold at the sale's price.
+    private async Task<CommitOutcome?> TakeAnewAsync(NpgsqlConnection connection, AttemptKey key, Guid saleId, CancellationToken ct)
+    {
+        await using var tx = await connection.BeginTransactionAsync(ct);
+        if (!await ReopenAsync(tx, key, ct)) return null;
+
+        var had = await LinesAsync(connection, key, ct);
+        var wanted = new WantedUnits(had[0].ProductId, had.Sum(line => line.Quantity));
+        await using var read = new NpgsqlBatch(connection, tx) { BatchCommands = { Sql.LockLevels([wanted]), AllotmentSql.LockLevels(saleId) } };
+        List<AllotmentLevel> levels;
+        await using (var reader = await read.ExecuteReaderAsync(ct))
+        {
+            await reader.NextResultAsync(ct);
+            levels = await AllotmentSql.ReadLevelsAsync(reader, ct);
+        }
+
+        var (plan, shortages) = Split.Plan([wanted], AllotmentStore.ShelvesOf(wanted.ProductId, levels));
+        if (shortages.Count > 0) return CommitOutcome.Refused(Refusals.OutOfStock);
+
+        await using var write = new NpgsqlBatch(connection, tx)
+        {
+            BatchCommands =
+            {
+                Sql.ForgetLines(key), Sql.KeepLines(key, plan), AllotmentSql.TakeOut(key), AllotmentSql.MoveLines(key, saleId, taken: 1, committed: 1),
+                Sql.Book(key, "commit", sign: -1, time.GetUtcNow()),
+            },
+        };
+        await write.ExecuteNonQueryAsync(ct);
+        await tx.CommitAsync(ct);
+        LogTakenAnew(key.OrderId);
+        return CommitOutcome.Committed([.. plan.Select(units => units.ToAllocation())]);
+    }
+
+    private async Task<bool> ReopenAsync(NpgsqlTransaction tx, AttemptKey key, CancellationToken ct)
+    {
+        await using var open = new NpgsqlCommand("""
+            UPDATE reservation_attempts SET state = 'committed', changed_at = $3 WHERE order_id = $1 AND attempt = $2 AND state = 'expired'
+            """, tx.Connection, tx) { Parameters = { key.Order(), key.Number(), new() { Value = time.GetUtcNow() } } };
+        return await open.ExecuteNonQueryAsync(ct) > 0;
+    }
+
     /// <summary>
     /// Gives back whatever the attempt has: held units become free, committed ones come back into the house. It leaves a tombstone,
     /// so that a reserve or commit still under way is refused when it arrives.
@@ -232,13 +248,20 @@ public sealed partial class ReservationStore(
                     VALUES ($1, $2, 'released', $3, $3, $3)
                     ON CONFLICT DO NOTHING
                     """) { Parameters = { key.Order(), key.Number(), new() { Value = now } } },
-                new("SELECT state FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 FOR UPDATE") { Parameters = { key.Order(), key.Number() } },
+                new("SELECT state, sale_id FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 FOR UPDATE") { Parameters = { key.Order(), key.Number() } },
             },
         };
-        var state = (string)(await settle.ExecuteScalarAsync(ct))!;
+        string state;
+        Guid? saleId;
+        await using (var reader = await settle.ExecuteReaderAsync(ct))
+        {
+            await reader.ReadAsync(ct);
+            (state, saleId) = (reader.GetString(0), SaleOf(reader, 1));
+        }
+
         if (state != "released")
         {
-            await CloseAsync(tx, key, state, "released", now, ct);
+            await CloseAsync(tx, key, saleId, state, "released", now, ct);
             if (state is "held" or "committed")
                 await Outbox.AddAsync(tx, new InventoryReleased(key.OrderId, key.Attempt, reason), key.OrderId, ct);
         }
@@ -273,20 +296,24 @@ public sealed partial class ReservationStore(
         var now = time.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var tx = await connection.BeginTransactionAsync(ct);
+        Guid? saleId;
         await using (var mine = new NpgsqlCommand("""
-            SELECT 1 FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 AND state = 'held' AND expires_at <= $3 FOR UPDATE
+            SELECT sale_id FROM reservation_attempts WHERE order_id = $1 AND attempt = $2 AND state = 'held' AND expires_at <= $3 FOR UPDATE
             """, connection, tx) { Parameters = { key.Order(), key.Number(), new() { Value = now } } })
+        await using (var reader = await mine.ExecuteReaderAsync(ct))
         {
-            if (await mine.ExecuteScalarAsync(ct) is null) return false;
+            if (!await reader.ReadAsync(ct)) return false;
+            saleId = SaleOf(reader, 0);
         }
 
-        await CloseAsync(tx, key, "held", "expired", now, ct);
+        await CloseAsync(tx, key, saleId, "held", "expired", now, ct);
         await Outbox.AddAsync(tx, new InventoryReleased(key.OrderId, key.Attempt, "expired"), key.OrderId, ct);
         await tx.CommitAsync(ct);
         return true;
     }
 
-    private static async Task CloseAsync(NpgsqlTransaction tx, AttemptKey key, string was, string becomes, DateTimeOffset now, CancellationToken ct)
+    private static async Task CloseAsync(
+        NpgsqlTransaction tx, AttemptKey key, Guid? saleId, string was, string becomes, DateTimeOffset now, CancellationToken ct)
     {
         await using var close = new NpgsqlBatch(tx.Connection!, tx)
         {
@@ -298,34 +325,43 @@ public sealed partial class ReservationStore(
                 },
             },
         };
-        if (was == "held") close.BatchCommands.Add(Sql.GiveBack(key));
-        if (was == "committed")
+        switch (was, saleId)
         {
-            close.BatchCommands.Add(Sql.TakeBackIn(key));
-            close.BatchCommands.Add(Sql.Book(key, "return", sign: 1, now));
+            case ("held", null):
+                close.BatchCommands.Add(Sql.GiveBack(key));
+                close.BatchCommands.Add(Sql.TouchLines(key));
+                break;
+            case ("committed", null):
+                close.BatchCommands.Add(Sql.TakeBackIn(key));
+                close.BatchCommands.Add(Sql.Book(key, "return", sign: 1, now));
+                close.BatchCommands.Add(Sql.TouchLines(key));
+                break;
+            case ("held", { } sale):                       // the sale's again; to others nothing changed
+                close.BatchCommands.Add(AllotmentSql.MoveLines(key, sale, taken: -1, committed: 0));
+                break;
+            case ("committed", { } sale):
+                close.BatchCommands.Add(AllotmentSql.TakeBackIn(key));
+                close.BatchCommands.Add(AllotmentSql.MoveLines(key, sale, taken: -1, committed: -1));
+                close.BatchCommands.Add(Sql.Book(key, "return", sign: 1, now));
+                break;
         }
 
-        if (was is "held" or "committed") close.BatchCommands.Add(Sql.TouchLines(key));
         await close.ExecuteNonQueryAsync(ct);
     }
 
     private static async Task<(ReservationOutcome? Known, List<WarehouseLevel> Levels)> ReadAsync(
         NpgsqlConnection connection, AttemptKey key, IReadOnlyList<WantedUnits> wanted, CancellationToken ct)
     {
-        await using var read = new NpgsqlBatch(connection)
-        {
-            BatchCommands =
-            {
-                new("""
-                    SELECT a.state, a.shortages, a.expires_at, r.product_id, r.warehouse, r.quantity
-                    FROM reservation_attempts a LEFT JOIN reservations r USING (order_id, attempt)
-                    WHERE a.order_id = $1 AND a.attempt = $2
-                    """) { Parameters = { key.Order(), key.Number() } },
-                Sql.ReadLevels(wanted),
-            },
-        };
+        await using var read = new NpgsqlBatch(connection) { BatchCommands = { Sql.ReadAttempt(key), Sql.ReadLevels(wanted) } };
         await using var reader = await read.ExecuteReaderAsync(ct);
+        var known = await ReadKnownAsync(reader, ct);
+        await reader.NextResultAsync(ct);
+        return (known, await ReadLevelsAsync(reader, ct));
+    }
 
+    /// <summary>What <see cref="Sql.ReadAttempt"/> found was answered before; null when nothing was.</summary>
+    internal static async Task<ReservationOutcome?> ReadKnownAsync(NpgsqlDataReader reader, CancellationToken ct)
+    {
         string? state = null, shortages = null;
         var expiresAt = default(DateTimeOffset);
         var allocations = new List<Allocation>();
@@ -337,19 +373,16 @@ public sealed partial class ReservationStore(
             if (!reader.IsDBNull(3)) allocations.Add(new Allocation(reader.GetGuid(3), reader.GetString(4), reader.GetInt32(5)));
         }
 
-        await reader.NextResultAsync(ct);
-        var levels = await ReadLevelsAsync(reader, ct);
-        ReservationOutcome? known = state switch
+        return state switch
         {
             null => null,
             "held" or "committed" => ReservationOutcome.Held(allocations, expiresAt),
             "refused" => ReservationOutcome.Refused(Refusals.OutOfStock, JsonSerializer.Deserialize<List<Shortage>>(shortages!)!),
             _ => ReservationOutcome.Refused(Refusals.Released, []),
         };
-        return (known, levels);
     }
 
-    private static async Task<List<WarehouseLevel>> ReadLevelsAsync(NpgsqlDataReader reader, CancellationToken ct)
+    internal static async Task<List<WarehouseLevel>> ReadLevelsAsync(NpgsqlDataReader reader, CancellationToken ct)
     {
         var levels = new List<WarehouseLevel>();
         while (await reader.ReadAsync(ct))
@@ -357,14 +390,17 @@ public sealed partial class ReservationStore(
         return levels;
     }
 
-    private static async Task<string?> StateAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
+    private static async Task<(string? State, Guid? SaleId)> StateAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
     {
-        await using var read = new NpgsqlCommand("SELECT state FROM reservation_attempts WHERE order_id = $1 AND attempt = $2", connection)
+        await using var read = new NpgsqlCommand("SELECT state, sale_id FROM reservation_attempts WHERE order_id = $1 AND attempt = $2", connection)
         {
             Parameters = { key.Order(), key.Number() },
         };
-        return (string?)await read.ExecuteScalarAsync(ct);
+        await using var reader = await read.ExecuteReaderAsync(ct);
+        return await reader.ReadAsync(ct) ? (reader.GetString(0), SaleOf(reader, 1)) : (null, null);
     }
+
+    private static Guid? SaleOf(NpgsqlDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetGuid(column);
 
     private static async Task<IReadOnlyList<Allocation>> LinesAsync(NpgsqlConnection connection, AttemptKey key, CancellationToken ct)
     {

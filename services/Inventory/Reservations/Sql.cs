@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Marketplace.Contracts;
 using Marketplace.Hosting;
 using Npgsql;
@@ -22,6 +23,19 @@ internal static class Sql
         VALUES ($1, $2, 'held', $3, $3, $4)
         ON CONFLICT DO NOTHING
         """) { Parameters = { key.Order(), key.Number(), new() { Value = expiresAt }, new() { Value = now } } };
+
+    /// <summary>An attempt with what it holds; read it with <see cref="ReservationStore.ReadKnownAsync"/>.</summary>
+    public static NpgsqlBatchCommand ReadAttempt(AttemptKey key) => new("""
+        SELECT a.state, a.shortages, a.expires_at, r.product_id, r.warehouse, r.quantity
+        FROM reservation_attempts a LEFT JOIN reservations r USING (order_id, attempt)
+        WHERE a.order_id = $1 AND a.attempt = $2
+        """) { Parameters = { key.Order(), key.Number() } };
+
+    public static NpgsqlBatchCommand Refuse(AttemptKey key, IReadOnlyList<Shortage> shortages, DateTimeOffset now) => new("""
+        INSERT INTO reservation_attempts (order_id, attempt, state, shortages, expires_at, due_at, changed_at)
+        VALUES ($1, $2, 'refused', $3::jsonb, $4, $4, $4)
+        ON CONFLICT DO NOTHING
+        """) { Parameters = { key.Order(), key.Number(), new() { Value = JsonSerializer.Serialize(shortages) }, new() { Value = now } } };
 
     public static NpgsqlBatchCommand ReadLevels(IReadOnlyList<WantedUnits> wanted) => new("""
         SELECT s.product_id, s.warehouse, w.position, s.stock - s.reserved, s.version
@@ -84,6 +98,28 @@ internal static class Sql
         SELECT EXISTS (SELECT FROM mine), coalesce((SELECT array_agg(product_id) FROM locked), '{"{}"}')
         """;
 
+    /// <summary>The attempt's held units leave the house. Those of a sale's order have a statement of their own.</summary>
+    public static readonly string CommitHeld = $"""
+        WITH mine AS (
+            UPDATE reservation_attempts SET state = 'committed', changed_at = $3
+            WHERE order_id = $1 AND attempt = $2 AND state = 'held' AND sale_id IS NULL
+            RETURNING order_id, attempt
+        ), lines AS MATERIALIZED (
+            SELECT r.product_id, r.warehouse, r.quantity FROM mine JOIN reservations r USING (order_id, attempt)
+            ORDER BY r.product_id, r.warehouse COLLATE "C"
+        ), locked AS MATERIALIZED (
+            {LockEachOf("lines")}
+        ), gone AS (
+            UPDATE stock_levels s SET stock = s.stock - l.quantity, reserved = s.reserved - l.quantity
+            FROM locked l WHERE s.product_id = l.product_id AND s.warehouse = l.warehouse
+            RETURNING s.product_id, s.warehouse, l.quantity
+        ), booked AS (
+            INSERT INTO movements (product_id, warehouse, quantity, kind, order_id, attempt, moved_at)
+            SELECT product_id, warehouse, -quantity, 'commit', $1, $2, $3 FROM gone
+        )
+        SELECT product_id, warehouse, quantity FROM gone
+        """;
+
     public static NpgsqlBatchCommand Take(IReadOnlyList<PlannedUnits> plan) => new("""
         UPDATE stock_levels s SET reserved = s.reserved + p.quantity, version = s.version + 1
         FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS p(product_id, warehouse, quantity)
@@ -134,7 +170,7 @@ internal static class Sql
         INSERT INTO touches (products) SELECT array_agg(DISTINCT product_id) FROM reservations WHERE order_id = $1 AND attempt = $2
         """) { Parameters = { key.Order(), key.Number() } };
 
-    private static readonly string LinesLocked = $"""
+    internal static readonly string LinesLocked = $"""
         WITH lines AS MATERIALIZED (
             SELECT product_id, warehouse, quantity FROM reservations WHERE order_id = $1 AND attempt = $2 ORDER BY product_id, warehouse COLLATE "C"
         ), locked AS MATERIALIZED (
