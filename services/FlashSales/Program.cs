@@ -1,8 +1,10 @@
+using Marketplace.FlashSales.Sales;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: "flashsales");
 builder.Services.AddValidation();
+builder.Services.AddSales();
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
