@@ -22,7 +22,6 @@ public static class ImportEndpoints
 
     private const string Csv = "text/csv";
     private const int LargestPage = 100;
-    private const int LongestKey = 255;
     private const int ErrorsAtOnce = 1000;
     private const long LargestBody = 2L * 1024 * 1024 * 1024;
 
@@ -44,7 +43,9 @@ public static class ImportEndpoints
     {
         if (Refused(http.Request) is { } refused)
             return refused;
-        var key = http.Request.Headers[Idempotency.Header] is [{ Length: > 0 and <= LongestKey } given] ? given : null;
+        if (http.Request.Headers[Idempotency.Header] is not ([] or [{ Length: > 0 and <= Idempotency.LongestKey }]))
+            return Idempotency.KeyNeeded();
+        var key = http.Request.Headers[Idempotency.Header].SingleOrDefault();
         var last = EndsFile(http.Request);
         var seller = SellerId.Of(user);
         using var rows = new CsvRows(http.Request.Body, default);
@@ -61,11 +62,11 @@ public static class ImportEndpoints
                 return Answer(http, import, started: false);
             if (!columns.Names.SequenceEqual(import.Columns ?? columns.Names, StringComparer.Ordinal))
                 return OtherFile();
-            while (rows.Place.Bytes < import.Offset && await rows.NextAsync(last, ct) is not null)
+            while (rows.Place.Rows < import.Rows && rows.Place.Bytes < import.Offset && await rows.NextAsync(last, ct) is not null)
             {
             }
 
-            if (rows.Place != import.Place)
+            if (!IsThere(rows.Place, import))
                 return rows.Place.Bytes < import.Offset ? Misplaced(http, import) : OtherFile();
             if (await imports.TakeOverAsync(seller, import.ImportId, import.Offset, ct) is not { } taken)
                 return await MisplacedAsync(http, imports, seller, import.ImportId, ct);
@@ -173,6 +174,15 @@ public static class ImportEndpoints
         // Nothing yet of a file that comes in parts: the header is read with the next one.
         return header is null && !last ? (null, []) : ImportColumns.Of(header);
     }
+
+    /// <summary>
+    /// Whether the same file, read again from its beginning, has come to where the import is. Where a row that is too long was cut off
+    /// depends on how its bytes came in, so within one the rows count and not the bytes; what is left of it is passed over from either.
+    /// </summary>
+    private static bool IsThere(CsvPlace place, Import import) =>
+        import.Columns is null                                  // not even the header had come
+        || place == import.Place
+        || (place.Rows == import.Rows && (place.Skipping || import.Place.Skipping));
 
     private static ProblemHttpResult? Refused(HttpRequest request)
     {

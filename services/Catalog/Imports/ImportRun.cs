@@ -62,9 +62,10 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         catch (Exception broken) when (broken is IOException or OperationCanceledException)     // a request that is bad halfway (too long, too slow) is an IOException too
         {
             // The sender is gone or cut off. What came whole is stored, or a connection that breaks often would never get through a file.
-            LogBroken(import.ImportId, read.Bytes, broken.Message);
-            var ours = await FlushAsync(batch.Count, read, Import.Open);
-            if (!ours)
+            // But not a listing whose variants may still come: without them it may not even have a price.
+            var (count, place) = columns.HasVariants && group.Bytes >= stored.Bytes ? (groupBegins, group) : (batch.Count, read);
+            LogBroken(import.ImportId, place.Bytes, broken.Message);
+            if (!await FlushAsync(count, place, Import.Open))
                 return (RunEnd.TakenOver, import);
             throw;
         }

@@ -98,6 +98,41 @@ public sealed class WhenAnImportBreaksOff(CatalogFixture shop) : IClassFixture<C
     }
 
     [Fact]
+    public async Task A_repeat_goes_on_where_not_even_the_header_had_come()
+    {
+        using var first = await seller.PostAsync("sku,tit", key: "k", last: false);
+        await Importer.StateAsync(first, HttpStatusCode.Created);
+        using var again = await seller.PostAsync(Importer.Body(File), key: "k");
+        var ended = await Importer.StateAsync(again, HttpStatusCode.OK);
+        Assert.Equal(("completed", (Rows, 0L, 0L, 0L)), (ended.Status, ended.Counts));
+    }
+
+    [Theory]
+    [InlineData(1_200_000)]
+    [InlineData(1_700_000)]
+    [InlineData(2_000_060)]
+    public async Task A_repeat_goes_on_from_within_a_row_that_is_too_long(int cut)
+    {
+        var file = Encoding.UTF8.GetBytes($"sku,title,category,price\nA,Lamp,lighting,1\nB,{new string('x', 2_000_000)},lighting,1\nC,Lamp,lighting,1\nD,Lamp,lighting,1\n");
+        using var first = await seller.PostAsync(Importer.Body(file[..cut]), key: "k", last: false);
+        Assert.Equal((1L, 0L, 0L, 1L), (await Importer.StateAsync(first, HttpStatusCode.Created)).Counts);
+
+        using var again = await seller.PostAsync(Importer.Body(file), key: "k");
+
+        var ended = await Importer.StateAsync(again, HttpStatusCode.OK);
+        Assert.Equal(("completed", (long)file.Length, 5L, (3L, 0L, 0L, 1L)), (ended.Status, ended.Offset, ended.Rows, ended.Counts));
+    }
+
+    [Fact]
+    public async Task A_key_that_cannot_be_kept_is_refused_and_not_passed_over()
+    {
+        using var reply = await seller.PostAsync(Importer.Body(File), key: new string('k', 256));
+        var problem = await AssertProblemAsync(reply, HttpStatusCode.BadRequest, "/problems/idempotency-key-missing");
+        Assert.Equal("Idempotency-Key", problem.GetProperty("field").GetString());
+        Assert.Equal(0, await seller.StoredAsync());
+    }
+
+    [Fact]
     public async Task Another_file_under_a_used_key_is_refused()
     {
         using var first = await seller.PostAsync(Importer.Body(File[..20_000]), key: "k", last: false);

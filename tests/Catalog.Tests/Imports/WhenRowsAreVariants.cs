@@ -1,4 +1,8 @@
+using System.Security.Claims;
 using System.Text.Json;
+using Marketplace.Catalog.Imports;
+using Marketplace.Hosting;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 
 namespace Marketplace.Catalog.Tests.Imports;
@@ -73,6 +77,27 @@ public sealed class WhenRowsAreVariants(CatalogFixture shop) : IClassFixture<Cat
         Assert.All(await seller.ListingsAsync(), listing => Assert.Equal((1L, 10), (listing.GetProperty("revision").GetInt64(), listing.GetProperty("variants").GetArrayLength())));
     }
 
+    [Theory]
+    [InlineData("COAT,,Coat,clothing,,,\n")]
+    [InlineData("COAT,,Coat,clothing,,,\nCOAT-M,COAT,,,90.00,M,red\nCOA")]
+    public async Task Of_a_listing_whose_connection_breaks_before_its_last_variant_nothing_is_stored_yet(string coming)
+    {
+        const string coat = "COAT,,Coat,clothing,,,\nCOAT-M,COAT,,,90.00,M,red\nCOAT-L,COAT,,,95.00,L,red\n";
+        var services = shop.Catalog.Services;
+        var iris = SellerId.Of(new ClaimsPrincipal(new ClaimsIdentity([new Claim("seller_id", $"{seller.Id}")], "test")));
+        using var rows = new CsvRows(new BreakingStream(Shirts + coming), default);
+        var (columns, _) = ImportColumns.Of(await rows.NextAsync(last: true, default));
+        var (import, _) = await services.GetRequiredService<ImportStore>().StartAsync(iris, null, columns, rows.Delimiter, rows.Place, default);
+
+        await Assert.ThrowsAsync<IOException>(() => services.GetRequiredService<ImportRun>().RunAsync(import, iris, "Iris", rows, columns!, last: true, default));
+
+        var stands = await seller.ShowAsync(import.ImportId);
+        Assert.Equal((Shirts.Length, (4L, 0L, 0L, 0L)), (stands.Offset, stands.Counts));
+        using var rest = await seller.PatchAsync(import.ImportId, stands.Offset, Importer.Body(coat));
+        Assert.Equal((7L, 0L, 0L, 0L), (await Importer.StateAsync(rest, System.Net.HttpStatusCode.OK)).Counts);
+        Assert.Equal((1L, 2), ((await seller.ListingAsync("COAT")).GetProperty("revision").GetInt64(), (await seller.ListingAsync("COAT")).GetProperty("variants").GetArrayLength()));
+    }
+
     [Fact]
     public async Task More_variants_than_a_listing_can_have_are_refused_and_what_follows_is_stored()
     {
@@ -128,4 +153,11 @@ public sealed class WhenRowsAreVariants(CatalogFixture shop) : IClassFixture<Cat
         $"{variant.GetProperty("sku").GetString()} {variant.GetProperty("price").GetProperty("minor").GetInt64()} {string.Join(' ', variant.GetProperty("options").EnumerateArray().Select(option => option.GetProperty("value").GetString()))}";
 
     private static IReadOnlyList<Guid> VariantIds(JsonElement listing) => [.. listing.GetProperty("variants").EnumerateArray().Select(variant => variant.GetProperty("variantId").GetGuid())];
+
+    /// <summary>A body whose sender goes away.</summary>
+    private sealed class BreakingStream(string text) : MemoryStream(System.Text.Encoding.UTF8.GetBytes(text))
+    {
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            await base.ReadAsync(buffer, cancellationToken) is > 0 and var read ? read : throw new IOException("The sender is gone.");
+    }
 }

@@ -2,6 +2,7 @@ using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Npgsql;
 using NpgsqlTypes;
@@ -16,7 +17,7 @@ public sealed class Idempotency(NpgsqlDataSource database, OutboxSignal outbox)
 {
     public const string Header = "Idempotency-Key";
     public const string ReplayedHeader = "Idempotent-Replayed";
-    private const int LongestKey = 255;
+    public const int LongestKey = 255;
 
     /// <summary>
     /// Opens the transaction the effect belongs to. When <see cref="IdempotentRequest.Answer"/> is set, return it and do nothing.
@@ -24,9 +25,7 @@ public sealed class Idempotency(NpgsqlDataSource database, OutboxSignal outbox)
     public async Task<IdempotentRequest> BeginAsync(HttpContext http, object request, CancellationToken ct)
     {
         if (http.Request.Headers[Header] is not [{ Length: > 0 and <= LongestKey } key])
-            return IdempotentRequest.Answered(Problems.Of(
-                StatusCodes.Status400BadRequest, "idempotency-key-missing", $"Send one {Header} header of 1 to {LongestKey} characters.",
-                extensions: new Dictionary<string, object?> { ["field"] = Header }));
+            return IdempotentRequest.Answered(KeyNeeded());
 
         var subject = http.User.FindFirstValue("sub") ?? "anonymous";
         var route = (http.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? http.Request.Path.Value ?? "";
@@ -56,6 +55,10 @@ public sealed class Idempotency(NpgsqlDataSource database, OutboxSignal outbox)
             throw;
         }
     }
+
+    public static ProblemHttpResult KeyNeeded() => Problems.Of(
+        StatusCodes.Status400BadRequest, "idempotency-key-missing", $"Send one {Header} header of 1 to {LongestKey} characters.",
+        extensions: new Dictionary<string, object?> { ["field"] = Header });
 
     // Two statements, one round trip. They must be two: each sees what had committed when it began, and the second may only look
     // once the lock is held, or a request that committed in between would be done again.
