@@ -48,6 +48,10 @@ public sealed record Listing(
     [JsonIgnore]
     public Guid? DocumentId { get; init; }
 
+    /// <summary>The same for the same attributes.</summary>
+    [JsonIgnore]
+    public string? DocumentHash { get; init; }
+
     /// <summary>The revision, and behind a dot the rating's version: a rating changes what is shown, and nothing a seller's change is based on.</summary>
     public string ETag => Rating is { Version: > 0 } rating
         ? string.Create(CultureInfo.InvariantCulture, $"\"{Revision}.{rating.Version}\"")

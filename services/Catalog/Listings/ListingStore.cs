@@ -64,7 +64,8 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
             (SELECT json_agg(json_build_object('id', variant_id, 'sku', v.sku, 'values', option_values, 'minor', v.price_minor) ORDER BY place)
              FROM variants v WHERE v.product_id = listings.product_id AND v.deleted_at IS NULL) END,
         (SELECT json_agg(json_build_object('imageId', image_id, 'status', i.status, 'reason', reason, 'renditions', renditions) ORDER BY place, image_id)
-         FROM listing_images i WHERE i.product_id = listings.product_id AND removed_at IS NULL)
+         FROM listing_images i WHERE i.product_id = listings.product_id AND removed_at IS NULL),
+        document_hash
         """;
 
     /// <summary>By its id or by that of one of its variants; a draft only for its seller. Without its attributes: see <see cref="ListingReader"/>.</summary>
@@ -473,7 +474,7 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
         && (listing.Title, listing.Description, listing.Brand, listing.Category, listing.Price, listing.Sku, listing.Status)
             == (text.Title, text.Description, text.Brand, text.Category, text.Price, text.Sku, text.Status ?? ListingStatus.Published)
         && (listing.ImageUrl == text.ImageUrl || (text.ImageUrl is null && listing.Images.Count > 0))
-        && listing.Facets.SequenceEqual(text.Attributes.Facets)
+        && listing.DocumentHash == text.Attributes.Hash
         && listing.OptionNames.SequenceEqual(text.OptionNames)
         && listing.Variants.Select(variant => (variant.Sku, variant.Price.Minor, string.Join('\0', variant.Options.Select(option => option.Value))))
             .SequenceEqual(text.Variants.Select(variant => (variant.Sku, variant.PriceMinor, string.Join('\0', variant.Values))));
@@ -514,6 +515,7 @@ public sealed class ListingStore(NpgsqlDataSource database, CategoryStore catego
             row.GetInt32(18) > 0 ? new ListingRating(row.GetDouble(17), row.GetInt32(18), row.GetInt64(19)) : null)
         {
             DocumentId = row.IsDBNull(16) ? null : row.GetGuid(16),
+            DocumentHash = row.IsDBNull(23) ? null : row.GetString(23),
         };
     }
 

@@ -62,6 +62,21 @@ public sealed class WhenADocumentIsWritten : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_id_that_stands_for_other_attributes_is_taken_also_where_no_shopper_narrows_by_them()
+    {
+        var id = Guid.CreateVersion7();
+        await PostAsync(shop.AsBruno, OfModel("X-1"));
+        await PostAsync(shop.AsBruno, OfModel("X-1"));
+
+        using var other = await shop.AsBruno.PostAsJsonAsync("/api/v1/products", OfModel("X-2"), Ct);
+
+        await AssertProblemAsync(other, HttpStatusCode.Conflict, "/problems/product-id-taken");
+        Assert.Equal("X-1", (await shop.ShownAsync(id)).GetProperty("attributes").Text("model"));
+
+        object OfModel(string model) => Phone(productId: id, attributes: new Dictionary<string, object> { ["screen-size"] = 6.1, ["model"] = model });
+    }
+
+    [Fact]
     public async Task Of_two_writers_one_wins_with_title_and_attributes_and_the_losers_document_is_swept()
     {
         var phone = await PostAsync(shop.AsBruno, OfSize(4));
