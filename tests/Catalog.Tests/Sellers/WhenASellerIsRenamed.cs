@@ -105,6 +105,50 @@ public sealed class WhenASellerIsRenamed(CatalogAtWork shop) : IClassFixture<Cat
     }
 
     [Fact]
+    public async Task A_rename_takes_the_listings_in_the_order_in_which_an_import_does_and_so_never_gets_in_its_way()
+    {
+        await seller.ImportAsync("sku,title,category,price\n" + string.Concat(Enumerable.Range(0, 5).Select(row => $"S{row},Lamp,lighting,1\n")));
+        await using var connection = await shop.Catalog.Database.OpenConnectionAsync();
+        await using var tx = await connection.BeginTransactionAsync();
+        async Task LockAsync(string which)
+        {
+            await using var take = new Npgsql.NpgsqlCommand($"SELECT 1 FROM listings WHERE product_id = (SELECT {which}(product_id::text)::uuid FROM listings WHERE seller_id = $1) FOR NO KEY UPDATE NOWAIT", connection, tx)
+            {
+                Parameters = { new() { Value = seller.Id } },
+            };
+            await take.ExecuteNonQueryAsync();
+        }
+
+        await LockAsync("min");
+        await DeliverAsync(Renamed(2, "Patient Iris"));
+        await WaitsAsync();
+        await LockAsync("max");                                 // which the rename does not hold while it waits for the first
+        await tx.CommitAsync();
+
+        await NamedAsync("Patient Iris", 5);
+    }
+
+    [Fact]
+    public async Task A_rename_that_finds_the_newest_listings_renamed_by_somebody_else_goes_on_with_the_others()
+    {
+        await seller.ImportAsync("sku,title,category,price\n" + string.Concat(Enumerable.Range(0, 250).Select(row => $"S{row},Lamp,lighting,1\n")));
+        // As an import of the same rows does that began after the rename was heard.
+        await using var connection = await shop.Catalog.Database.OpenConnectionAsync();
+        await using var tx = await connection.BeginTransactionAsync();
+        await using (var overtake = new Npgsql.NpgsqlCommand("""
+            UPDATE listings SET seller_name = 'Overtaken Iris', revision = revision + 1
+            WHERE product_id IN (SELECT product_id FROM listings WHERE seller_id = $1 ORDER BY listed_at DESC, product_id DESC LIMIT 200)
+            """, connection, tx) { Parameters = { new() { Value = seller.Id } } })
+            Assert.Equal(200, await overtake.ExecuteNonQueryAsync());
+        await DeliverAsync(Renamed(2, "Overtaken Iris"));
+        await WaitsAsync();
+        await tx.CommitAsync();
+
+        await NamedAsync("Overtaken Iris", 250);
+        Assert.Equal(0L, await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM listings WHERE seller_id = $1 AND revision <> 2", seller.Id));
+    }
+
+    [Fact]
     public async Task The_shop_says_how_much_is_on_its_shelf()
     {
         await seller.ImportAsync("sku,title,category,price,status\nA,Lamp,lighting,1,\nB,Chair,furniture,1,\nC,Draft,furniture,1,draft\n");
@@ -116,6 +160,9 @@ public sealed class WhenASellerIsRenamed(CatalogAtWork shop) : IClassFixture<Cat
         Assert.Equal(1, rest.GetProperty("items").GetArrayLength());
         Assert.Equal(0, (await shop.Catalog.As(null).GetFromJsonAsync<JsonElement>($"/api/v1/sellers/{Guid.NewGuid()}/listings")).GetProperty("published").GetInt64());
     }
+
+    private Task WaitsAsync() => Eventually.Async(
+        async () => await shop.Catalog.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1, "the rename waits");
 
     private SellerUpdated Renamed(long version, string name) => new(seller.Id, version, name, "", null);
 
