@@ -98,6 +98,7 @@ public static class SellerEndpoints
 
     // Never javascript: or data:, and no "//elsewhere" disguised as a path.
     private static bool IsPicture(string address) =>
-        (address.StartsWith('/') && !address.StartsWith("//", StringComparison.Ordinal) && Uri.TryCreate(address, UriKind.Relative, out _))
-        || (Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp));
+        !address.Any(char.IsControl)
+        && ((address.StartsWith('/') && !address.StartsWith("//", StringComparison.Ordinal) && Uri.TryCreate(address, UriKind.Relative, out _))
+            || (Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp)));
 }

@@ -65,6 +65,8 @@ public sealed class WhenASellerTellsAboutTheShop(IdentityFixture market) : IClas
     [InlineData("""{"displayName":"Bruno","about":"a bell \u0007"}""", "about")]
     [InlineData("""{"displayName":"Bruno","logoUrl":"javascript:alert(1)"}""", "logoUrl")]
     [InlineData("""{"displayName":"Bruno","logoUrl":"//elsewhere.example/x.png"}""", "logoUrl")]
+    [InlineData("""{"displayName":"Bruno","logoUrl":"/logo\u0000.png"}""", "logoUrl")]
+    [InlineData("""{"displayName":"Bruno","logoUrl":"/logo\nof two lines.png"}""", "logoUrl")]
     public async Task What_cannot_be_shown_is_refused_by_field(string body, string field)
     {
         var (seller, id) = await OpenShopAsync();
