@@ -97,6 +97,15 @@ public sealed class TwoCatalogues : IAsyncDisposable
     public Task BecomesAsync(Guid productId, Shelf shelf, TimeSpan? within = null) => Eventually.Async(
         async () => (await ShelfOf(First).TakeAsync(productId, TestContext.Current.CancellationToken)).Shelf == shelf, $"the place on the shelf is {shelf}", within);
 
+    /// <summary>A reader leaves what it read; where the store was too slow for that the next one does.</summary>
+    public Task IsLeftByReadersAsync(Guid productId) => Eventually.Async(
+        async () =>
+        {
+            await LookAsync(First.As(null), productId);
+            return (await ShelfOf(First).TakeAsync(productId, TestContext.Current.CancellationToken)).Shelf == Shelf.Held;
+        },
+        "the page is on the shelf");
+
     public void StopStore()
     {
         redis?.Dispose();

@@ -102,10 +102,7 @@ public sealed class WhenAPriceChanges
         await using var two = await OpenAsync();
         var (deleted, touched) = (await two.ListAsync(), await two.ListAsync());
         foreach (var lamp in new[] { deleted, touched })
-        {
-            await LookAsync(two.First.As(null), lamp.ProductId);
-            await two.BecomesAsync(lamp.ProductId, Shelf.Held);
-        }
+            await two.IsLeftByReadersAsync(lamp.ProductId);
 
         using var seller = two.Seller;
         using var reply = await seller.DeleteAsync(new Uri($"/api/v1/products/{deleted.ProductId}", UriKind.Relative), Ct);

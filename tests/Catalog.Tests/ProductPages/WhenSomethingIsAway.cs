@@ -16,8 +16,7 @@ public sealed class WhenSomethingIsAway
         await using var two = await OpenAsync();
         var lamp = await two.ListAsync(1000);
         using var shopper = two.First.As(null);
-        await LookAsync(shopper, lamp.ProductId);
-        await two.BecomesAsync(lamp.ProductId, Shelf.Held);
+        await two.IsLeftByReadersAsync(lamp.ProductId);
 
         two.StopStore();
         await Eventually.Async(async () => await LookAsync(shopper, lamp.ProductId) is (HttpStatusCode.OK, 1000, "cache"), "the answer says what it does without");
@@ -45,8 +44,7 @@ public sealed class WhenSomethingIsAway
         await using var two = await OpenAsync();
         var (known, unknown) = (await two.ListAsync(1000), await two.ListAsync(2000));
         using var shopper = two.First.As(null);
-        await LookAsync(shopper, known.ProductId);
-        await two.BecomesAsync(known.ProductId, Shelf.Held);
+        await two.IsLeftByReadersAsync(known.ProductId);
 
         await two.CloseDatabaseAsync(closed: true);
         await Eventually.Async(async () => await LookAsync(shopper, known.ProductId) is (HttpStatusCode.OK, 1000, "database"), "the page says what it does without");
