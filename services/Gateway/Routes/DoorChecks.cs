@@ -1,3 +1,4 @@
+using System.Globalization;
 using Marketplace.Hosting;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
@@ -21,15 +22,21 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
         if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody != true || request.ContentLength == 0)
             return next(http);
 
-        var route = http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>();
-        var largest = route?.LargestBody ?? largestBody;
         var size = http.Features.Get<IHttpMaxRequestBodySizeFeature>();
+        if (http.GetEndpoint()?.Metadata.GetMetadata<PublicRoute>() is not { } route)
+        {
+            // Nothing here reads it, and what there is to say is that this is no address, however large the body.
+            if (size is { IsReadOnly: false })
+                size.MaxRequestBodySize = SwallowedAtMost;
+            return next(http);
+        }
+
+        var largest = route.LargestBody ?? largestBody;
         if (request.ContentLength > largest)
         {
             if (request.ContentLength <= SwallowedAtMost && size is { IsReadOnly: false })
                 size.MaxRequestBodySize = SwallowedAtMost;
-            http.Response.StatusCode = StatusCodes.Status413PayloadTooLarge;
-            return Task.CompletedTask;
+            return TooLarge(largest).ExecuteAsync(http);
         }
 
         // For a body of unknown length the server counts while it is passed on.
@@ -39,6 +46,10 @@ public sealed class DoorChecks(RequestDelegate next, IOptions<ForwardingOptions>
             return Problems.Of(StatusCodes.Status415UnsupportedMediaType, "unsupported-media-type", $"The body must be {string.Join(" or ", types ?? Json)}.").ExecuteAsync(http);
         return next(http);
     }
+
+    /// <summary>Who is told how much there may be need not guess.</summary>
+    internal static IResult TooLarge(long largest) => Problems.Of(
+        StatusCodes.Status413PayloadTooLarge, "body-too-large", "The request body is too large.", string.Create(CultureInfo.InvariantCulture, $"This address takes {largest:N0} bytes at most."));
 
     private static bool IsOneOf(IReadOnlyList<string> types, string? sent) =>
         MediaTypeHeaderValue.TryParse(sent, out var type) && types.Any(taken => new MediaTypeHeaderValue(taken).MatchesMediaType(type.MediaType));

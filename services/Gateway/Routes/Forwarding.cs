@@ -49,6 +49,8 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
         {
             http.Response.Clear();
             http.Response.StatusCode = bad.StatusCode;
+            if (bad.StatusCode == StatusCodes.Status413PayloadTooLarge)
+                await DoorChecks.TooLarge(route.LargestBody ?? options.Value.LargestBody).ExecuteAsync(http);
             return;
         }
         if (http.RequestAborted.IsCancellationRequested)

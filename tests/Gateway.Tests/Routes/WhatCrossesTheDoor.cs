@@ -235,8 +235,20 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         using var body = new ByteArrayContent(new byte[10 * 1024 * 1024]);
         body.Headers.ContentType = new("application/json");
         using var response = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).SendAsync("PUT", "/api/v1/cart", body);
-        await response.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+        var problem = await response.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+        Assert.Equal("This address takes 1,048,576 bytes at most.", problem.GetProperty("detail").GetString());
         Assert.Empty(gateway.Sidecar.Arrived);
+    }
+
+    [Theory]
+    [InlineData("POST", "/api/v1/products/no-id/images", HttpStatusCode.NotFound, "not-found")]
+    [InlineData("POST", "/api/v1/categories", HttpStatusCode.MethodNotAllowed, "method-not-allowed")]
+    public async Task Where_nothing_takes_a_body_its_size_is_not_what_is_wrong(string method, string path, HttpStatusCode status, string slug)
+    {
+        using var body = new ByteArrayContent(new byte[10 * 1024 * 1024]);
+        body.Headers.ContentType = new("image/jpeg");
+        using var response = await gateway.As(TestTokens.Seller(Guid.NewGuid(), Guid.NewGuid())).SendAsync(method, path, body);
+        await response.ProblemAsync(status, slug);
     }
 
     [Fact]
@@ -245,7 +257,8 @@ public sealed class WhatCrossesTheDoor(GatewayFixture fixture) : IClassFixture<G
         using var body = new Unannounced(3 * 1024 * 1024);
         body.Headers.ContentType = new("application/json");
         using var response = await gateway.As(TestTokens.Buyer(Guid.NewGuid())).SendAsync("PUT", "/api/v1/cart", body);
-        await response.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+        var problem = await response.ProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+        Assert.Equal("This address takes 1,048,576 bytes at most.", problem.GetProperty("detail").GetString());
     }
 
     [Fact]
