@@ -102,10 +102,14 @@ internal sealed partial class PostgresStateStore : IStateStore
     /// <summary>From so many writes on, two statements over arrays cost the server less than one statement for each.</summary>
     private const int Many = 6;
 
+    /// <summary>daprd's pool (pgx) asks a connection that nobody used for so long whether it still lives.</summary>
+    private static readonly TimeSpan TrustedFor = TimeSpan.FromSeconds(1);
+
     private static readonly StateResult NothingUpdated = new(StateVerdict.Refused, "no item was updated");
 
     private readonly NpgsqlDataSource database;
     private readonly PostgresDialect dialect;
+    private readonly TimeProvider time;
     private readonly ILogger log;
     private readonly CancellationTokenSource stop = new();
     private readonly Task cleaning;
@@ -116,12 +120,15 @@ internal sealed partial class PostgresStateStore : IStateStore
     private readonly string deleteMatching;
     private readonly string deleteMany;
     private readonly string list;
+    private long lastUsed;
 
     private PostgresStateStore(NpgsqlDataSource database, PostgresDialect dialect, TimeSpan cleanupInterval, TimeProvider time, ILogger log)
     {
         this.database = database;
         this.dialect = dialect;
+        this.time = time;
         this.log = log;
+        lastUsed = time.GetTimestamp();
         var fields = $"value{(dialect.IsJson ? "::text" : "")}, {dialect.ETag}, {dialect.Expires}{(dialect.IsJson ? ", isbinary" : "")}";
         var alive = $"({dialect.Expires} IS NULL OR {dialect.Expires} >= now())";
         select = $"SELECT {fields} FROM {dialect.Table} WHERE key = $1 AND {alive}";
@@ -170,7 +177,8 @@ internal sealed partial class PostgresStateStore : IStateStore
 
     public async ValueTask<StateEntry?> GetAsync(string key, CancellationToken ct)
     {
-        await using var command = database.CreateCommand(select);
+        await using var connection = await ConnectAsync(ct);
+        await using var command = new NpgsqlCommand(select, connection);
         command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = key });
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct) ? Entry(reader) : null;
@@ -178,7 +186,8 @@ internal sealed partial class PostgresStateStore : IStateStore
 
     public async ValueTask<IReadOnlyList<StateEntry?>> GetManyAsync(IReadOnlyList<string> keys, CancellationToken ct)
     {
-        await using var command = database.CreateCommand(selectMany);
+        await using var connection = await ConnectAsync(ct);
+        await using var command = new NpgsqlCommand(selectMany, connection);
         command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. keys] });
         var found = new Dictionary<string, StateEntry>(keys.Count);
         await using var reader = await command.ExecuteReaderAsync(ct);
@@ -190,7 +199,8 @@ internal sealed partial class PostgresStateStore : IStateStore
     public async ValueTask<StateResult> SetAsync(StateWrite write, CancellationToken ct)
     {
         if (!IsETag(write)) return InvalidETag(write);
-        await using var command = database.CreateCommand(SetText(write));
+        await using var connection = await ConnectAsync(ct);
+        await using var command = new NpgsqlCommand(SetText(write), connection);
         Bind(command.Parameters, write);
         return Verdict(write, await command.ExecuteNonQueryAsync(ct));
     }
@@ -199,7 +209,8 @@ internal sealed partial class PostgresStateStore : IStateStore
     {
         write = write with { Delete = true };
         if (!IsETag(write)) return InvalidETag(write);
-        await using var command = database.CreateCommand(string.IsNullOrEmpty(write.ETag) ? delete : deleteMatching);
+        await using var connection = await ConnectAsync(ct);
+        await using var command = new NpgsqlCommand(string.IsNullOrEmpty(write.ETag) ? delete : deleteMatching, connection);
         Bind(command.Parameters, write);
         return Verdict(write, await command.ExecuteNonQueryAsync(ct));
     }
@@ -213,7 +224,7 @@ internal sealed partial class PostgresStateStore : IStateStore
             if (!IsETag(write)) return InvalidETag(write);
         }
 
-        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var connection = await ConnectAsync(ct);
 
         // A batch is one transaction by itself and one round trip. Only a condition that may fail without an error needs more.
         if (writes.All(write => string.IsNullOrEmpty(write.ETag) && write.Concurrency != StateConcurrency.FirstWrite))
@@ -242,7 +253,8 @@ internal sealed partial class PostgresStateStore : IStateStore
 
     public async IAsyncEnumerable<string> ListKeysAsync(string prefix, [EnumeratorCancellation] CancellationToken ct)
     {
-        await using var command = database.CreateCommand(list);
+        await using var connection = await ConnectAsync(ct);
+        await using var command = new NpgsqlCommand(list, connection);
         command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = prefix });
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
@@ -254,6 +266,28 @@ internal sealed partial class PostgresStateStore : IStateStore
         await stop.CancelAsync();
         await cleaning.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stop.Dispose();
+    }
+
+    /// <summary>A server that was started again meanwhile costs nobody a call: the pool throws away all that broke with the first that is found.</summary>
+    private async ValueTask<NpgsqlConnection> ConnectAsync(CancellationToken ct)
+    {
+        var connection = await database.OpenConnectionAsync(ct);
+        if (time.GetElapsedTime(Volatile.Read(ref lastUsed)) > TrustedFor)
+        {
+            try
+            {
+                await using var ping = new NpgsqlCommand("SELECT 1", connection);
+                await ping.ExecuteNonQueryAsync(ct);
+            }
+            catch (NpgsqlException)
+            {
+                await connection.DisposeAsync();
+                connection = await database.OpenConnectionAsync(ct);
+            }
+        }
+
+        Volatile.Write(ref lastUsed, time.GetTimestamp());
+        return connection;
     }
 
     private NpgsqlBatch Batch(NpgsqlConnection connection, IReadOnlyList<StateWrite> writes)
