@@ -29,7 +29,7 @@ internal static class Samples
             Id(61), 1, Id(31), Id(41), Money.Gbp(7498), [Lamp, Chair], [new Allocation(Id(11), "north", 2), new Allocation(Id(12), "south", 1)],
             new PostalAddress("Ada", "1 High Street", "Flat 2", "London", "N1 1AA", "GB"), Ada)),
         Told(14, new OrderPaymentFailed(Id(61), 1, Id(31), Money.Gbp(7498), "card_declined", Ada)),
-        Told(15, new OrderFailed(Id(61), 1, Id(31), Money.Gbp(7498), "out_of_stock", Ada)),
+        Told(15, new OrderFailed(Id(61), 1, Id(31), Money.Gbp(7498), "out_of_stock", Ada, Id(71))),
         Told(16, new OrderCancelled(Id(61), 1, Id(31), Money.Gbp(7498), "changed my mind", true, Ada)),
         Told(17, new OrderDelivered(Id(61), Id(31), [Lamp, Chair], Ada)),
         Told(18, new PaymentCaptured(Id(61), 1, Id(31), Money.Gbp(7498))),

@@ -1,9 +1,11 @@
 using Marketplace.Contracts;
+using Marketplace.Ordering.FlashOrders;
 
 namespace Marketplace.Ordering.Checkout;
 
 /// <summary>One try to sell an order: the input of the saga and the key of everything it does.</summary>
-public sealed record CheckoutAttempt(Guid OrderId, int Attempt, Guid BuyerId, Money Total, string? PaymentMethod)
+/// <param name="SaleId">Of a flash order: its units come out of the sale's allotment.</param>
+public sealed record CheckoutAttempt(Guid OrderId, int Attempt, Guid BuyerId, Money Total, string? PaymentMethod, Guid? SaleId = null)
 {
     public string SagaId => SagaIds.Checkout(OrderId, Attempt);
 }
@@ -64,4 +66,7 @@ public static class Refusals
 public sealed record StartSaga(Guid OrderId, int Attempt, bool Retry = false)
 {
     public const string Lane = "checkout";
+
+    /// <summary>Flash orders wait in a lane of their own, whose pace is bounded.</summary>
+    public static string LaneOf(Guid? saleId) => saleId is null ? Lane : FlashOrderStore.Lane;
 }

@@ -22,8 +22,8 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
             BatchCommands =
             {
                 new("""
-                    INSERT INTO orders (order_id, buyer_id, cart_id, status, total_minor, currency, ship_to, contact, created_at, updated_at)
-                    VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, $7, $8, $8)
+                    INSERT INTO orders (order_id, buyer_id, cart_id, status, total_minor, currency, ship_to, contact, created_at, updated_at, sale_id)
+                    VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, $7, $8, $8, $9)
                     """)
                 {
                     Parameters =
@@ -31,6 +31,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
                         new() { Value = order.OrderId }, new() { Value = order.BuyerId }, new() { Value = order.CartId },
                         new() { Value = order.Total.Minor }, new() { Value = order.Total.Currency },
                         Json(order.ShipTo), Json(order.Contact), new() { Value = now },
+                        new() { Value = (object?)order.SaleId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid },
                     },
                 },
                 new("""
@@ -50,7 +51,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
                 },
                 OpenAttempt(order.OrderId, 1, order.PaymentMethod, now),
                 Outbox.Command(new OrderCreated(order.OrderId, order.BuyerId, order.Total, lines), order.OrderId),
-                Outbox.Command(StartSaga.Lane, order.OrderId, new StartSaga(order.OrderId, 1)),
+                Outbox.Command(StartSaga.LaneOf(order.SaleId), order.OrderId, new StartSaga(order.OrderId, 1)),
             },
         };
         await place.ExecuteNonQueryAsync(ct);
@@ -62,7 +63,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
         var now = time.GetUtcNow();
         await using var again = new NpgsqlCommand("""
             UPDATE orders SET status = 'PENDING', reason = NULL, attempt = attempt + 1, version = version + 1, updated_at = $3
-            WHERE order_id = $1 AND buyer_id = $2 AND status = 'PAYMENT_FAILED'
+            WHERE order_id = $1 AND buyer_id = $2 AND status = 'PAYMENT_FAILED' AND sale_id IS NULL
             RETURNING attempt, total_minor, currency
             """, tx.Connection, tx) { Parameters = { new() { Value = orderId }, new() { Value = buyerId }, new() { Value = now } } };
         int attempt;
@@ -82,13 +83,22 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
         return new PlacedOrder(orderId, OrderStatus.Pending, total);
     }
 
-    public async Task<IReadOnlyList<WantedLine>> WantedAsync(Guid orderId)
+    /// <summary>What is to be held for the order; null when it was called off meanwhile.</summary>
+    public async Task<IReadOnlyList<WantedLine>?> WantedAsync(Guid orderId)
     {
-        await using var read = database.CreateCommand("SELECT product_id, quantity FROM order_lines WHERE order_id = $1 ORDER BY line_no");
+        await using var read = database.CreateCommand("""
+            SELECT l.product_id, l.quantity, o.cancel_requested_at IS NOT NULL
+            FROM order_lines l JOIN orders o USING (order_id) WHERE l.order_id = $1 ORDER BY l.line_no
+            """);
         read.Parameters.Add(new() { Value = orderId });
         var lines = new List<WantedLine>();
         await using var reader = await read.ExecuteReaderAsync();
-        while (await reader.ReadAsync()) lines.Add(new WantedLine(reader.GetGuid(0), reader.GetInt32(1)));
+        while (await reader.ReadAsync())
+        {
+            if (reader.GetBoolean(2)) return null;
+            lines.Add(new WantedLine(reader.GetGuid(0), reader.GetInt32(1)));
+        }
+
         return lines;
     }
 
@@ -177,8 +187,9 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
         string? cancelReason;
         bool cancelRequested, attemptOver;
         OrderContact contact;
+        Guid? saleId;
         await using (var read = new NpgsqlCommand("""
-            SELECT o.status, o.cancel_requested_at IS NOT NULL, o.cancel_reason, o.contact, o.attempt <> $2 OR (a.settled_at IS NOT NULL AND a.status <> 'confirmed')
+            SELECT o.status, o.cancel_requested_at IS NOT NULL, o.cancel_reason, o.contact, o.attempt <> $2 OR (a.settled_at IS NOT NULL AND a.status <> 'confirmed'), o.sale_id
             FROM orders o JOIN attempts a USING (order_id)
             WHERE o.order_id = $1 AND a.attempt = $2
             FOR UPDATE OF o
@@ -191,12 +202,13 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
             cancelReason = reader.IsDBNull(2) ? null : reader.GetString(2);
             contact = Read<OrderContact>(reader, 3);
             attemptOver = reader.GetBoolean(4);
+            saleId = reader.IsDBNull(5) ? null : reader.GetGuid(5);
         }
 
         if (attemptOver) return StepReply.Done;                                        // said so before
 
         var reason = OrderMoves.ReasonOf(refused.Reason);
-        switch (OrderMoves.AfterRefusal(status, cancelRequested, refused.Reason))
+        switch (OrderMoves.AfterRefusal(status, cancelRequested, refused.Reason, ofSale: saleId is not null))
         {
             case Refused.PaymentFailed:
                 await EndAsync(OrderStatus.PaymentFailed, AttemptStatus.PaymentFailed, reason,
@@ -204,7 +216,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
                 break;
             case Refused.Failed:
                 await EndAsync(OrderStatus.Failed, AttemptStatus.Failed, reason,
-                    new OrderFailed(checkout.OrderId, checkout.Attempt, checkout.BuyerId, checkout.Total, reason, contact));
+                    new OrderFailed(checkout.OrderId, checkout.Attempt, checkout.BuyerId, checkout.Total, reason, contact, saleId));
                 break;
             case Refused.Cancelled:
                 reason = cancelReason ?? reason;
@@ -287,6 +299,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
 }
 
 public sealed record NewOrder(
-    Guid OrderId, Guid BuyerId, Guid CartId, Money Total, IReadOnlyList<OrderedLine> Lines, PostalAddress ShipTo, OrderContact Contact, string? PaymentMethod);
+    Guid OrderId, Guid BuyerId, Guid CartId, Money Total, IReadOnlyList<OrderedLine> Lines, PostalAddress ShipTo, OrderContact Contact, string? PaymentMethod,
+    Guid? SaleId = null);
 
 public sealed record PlacedOrder(Guid OrderId, string Status, Money Total);

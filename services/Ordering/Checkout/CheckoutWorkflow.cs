@@ -21,8 +21,8 @@ public sealed class CheckoutWorkflow : Workflow<CheckoutAttempt, CheckoutOutcome
             var stock = await context.CallActivityAsync<StockReply>(nameof(ReserveStock), checkout, Retry.Standard);
             (refusal, allocations) = (stock.Refusal, stock.Allocations);
 
-            // "Released" means that an earlier run of this attempt was being undone; how far it got with the money is unknown.
-            if (refusal is null or Refusals.Released) undo.Add(nameof(RefundPayment));
+            // "Released" and "cancelled" do not say whether an earlier run of this attempt took money.
+            if (refusal is null or Refusals.Released or Refusals.Cancelled) undo.Add(nameof(RefundPayment));
             refusal ??= await PayAsync(context, new Charge(checkout, stock.ExpiresAt ?? context.CurrentUtcDateTime));
         }
         catch (WorkflowTaskFailedException)

@@ -9,17 +9,19 @@ namespace Marketplace.Ordering.Checkout;
 /// </summary>
 public sealed partial class SagaStarter(SagaStore sagas, ISagaRuntime runtime, CheckoutOptions options, TimeProvider time, ILogger<SagaStarter> log)
 {
-    public async Task StartAsync(StartSaga command, CancellationToken ct)
+    /// <summary>True when the saga is under way now, false when there is nothing to start.</summary>
+    public async Task<bool> StartAsync(StartSaga command, CancellationToken ct)
     {
         if (await sagas.ToStartAsync(command, ct) is not { } saga)
         {
             LogNothingToStart(command.OrderId, command.Attempt);
-            return;
+            return false;
         }
 
         using var deadline = new CancellationTokenSource(options.StartWithin, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, deadline.Token);
         if (!await runtime.StartAsync(saga, either.Token)) LogAlreadyRunning(command.OrderId, command.Attempt);
+        return true;
     }
 
     [LoggerMessage(LogLevel.Information, "The saga of order {OrderId}, attempt {Attempt}, has ended or is parked: not started again")]

@@ -11,7 +11,7 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
     public async Task<Saga?> ToStartAsync(StartSaga command, CancellationToken ct)
     {
         await using var read = database.CreateCommand("""
-            SELECT a.order_id, a.attempt, a.saga, a.status, a.started_at, o.buyer_id, o.total_minor, o.currency, a.payment_method
+            SELECT a.order_id, a.attempt, a.saga, a.status, a.started_at, o.buyer_id, o.total_minor, o.currency, a.payment_method, o.sale_id
             FROM attempts a JOIN orders o USING (order_id)
             WHERE a.order_id = $1 AND a.attempt = $2 AND a.settled_at IS NULL AND ($3 OR a.status = 'pending' OR a.saga = 'cancellation')
               AND o.parked_reason IS NULL
@@ -35,7 +35,7 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
                 UPDATE attempts a SET check_at = $2 FROM late l WHERE a.order_id = l.order_id AND a.attempt = l.attempt
                 RETURNING a.order_id, a.attempt, a.saga, a.status, a.started_at, a.payment_method
             )
-            SELECT c.order_id, c.attempt, c.saga, c.status, c.started_at, o.buyer_id, o.total_minor, o.currency, c.payment_method
+            SELECT c.order_id, c.attempt, c.saga, c.status, c.started_at, o.buyer_id, o.total_minor, o.currency, c.payment_method, o.sale_id
             FROM claimed c JOIN orders o USING (order_id)
             WHERE o.parked_reason IS NULL
             """);
@@ -109,13 +109,13 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
         await using var tx = await connection.BeginTransactionAsync(ct);
         await using (var waiting = new NpgsqlCommand("SELECT 1 FROM outbox WHERE lane = $1 AND aggregate_id = $2 AND sent_at IS NULL LIMIT 1", connection, tx)
         {
-            Parameters = { new() { Value = StartSaga.Lane }, new() { Value = saga.Checkout.OrderId } },
+            Parameters = { new() { Value = StartSaga.LaneOf(saga.Checkout.SaleId) }, new() { Value = saga.Checkout.OrderId } },
         })
         {
             if (await waiting.ExecuteScalarAsync(ct) is not null) return false;
         }
 
-        await Outbox.AddCommandAsync(tx, StartSaga.Lane, saga.Checkout.OrderId, new StartSaga(saga.Checkout.OrderId, saga.Checkout.Attempt, Retry: true), ct);
+        await Outbox.AddCommandAsync(tx, StartSaga.LaneOf(saga.Checkout.SaleId), saga.Checkout.OrderId, new StartSaga(saga.Checkout.OrderId, saga.Checkout.Attempt, Retry: true), ct);
         await tx.CommitAsync(ct);
         outbox.Notify();
         return true;
@@ -126,7 +126,8 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
         reader.GetString(3),
         reader.GetFieldValue<DateTimeOffset>(4),
         new CheckoutAttempt(
-            reader.GetGuid(0), reader.GetInt16(1), reader.GetGuid(5), new Money(reader.GetInt64(6), reader.GetString(7)), reader.IsDBNull(8) ? null : reader.GetString(8)));
+            reader.GetGuid(0), reader.GetInt16(1), reader.GetGuid(5), new Money(reader.GetInt64(6), reader.GetString(7)), reader.IsDBNull(8) ? null : reader.GetString(8),
+            reader.IsDBNull(9) ? null : reader.GetGuid(9)));
 }
 
 /// <summary>A saga as the tables want it: whose it is and how far the attempt came.</summary>

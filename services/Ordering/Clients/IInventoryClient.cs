@@ -16,7 +16,8 @@ public interface IInventoryClient
     Task<Commitment> CommitAsync(Guid orderId, int attempt);
 }
 
-public sealed record ReserveRequest(Guid OrderId, int Attempt, IReadOnlyList<WantedLine> Lines);
+/// <param name="SaleId">Out of this sale's allotment.</param>
+public sealed record ReserveRequest(Guid OrderId, int Attempt, IReadOnlyList<WantedLine> Lines, Guid? SaleId);
 
 public sealed record WantedLine(Guid ProductId, int Quantity);
 

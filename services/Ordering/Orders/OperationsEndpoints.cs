@@ -48,11 +48,11 @@ public static class OperationsEndpoints
 
 public sealed record OperatorOrder(
     Guid OrderId, Guid BuyerId, string Status, string? Reason, Money Total, int Attempt, bool CancelRequested,
-    string? ParkedReason, DateTimeOffset? ParkedAt, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
+    string? ParkedReason, DateTimeOffset? ParkedAt, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, Guid? SaleId)
 {
     public static OperatorOrder Of(OrderSummary order) => new(
         order.OrderId, order.BuyerId, order.Status, order.Reason, order.Total, order.Attempt, order.CancelRequested,
-        order.ParkedReason, order.ParkedAt, order.CreatedAt, order.UpdatedAt);
+        order.ParkedReason, order.ParkedAt, order.CreatedAt, order.UpdatedAt, order.SaleId);
 }
 
 public sealed record OperatorPage(IReadOnlyList<OperatorOrder> Items, string? Next);

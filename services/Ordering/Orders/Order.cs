@@ -35,13 +35,15 @@ public static class OrderMoves
 {
     /// <summary>
     /// What becomes of an order whose saga gave up, everything it held having been given back. A buyer who wanted out gets out,
-    /// whatever the saga stumbled over; a shortage closes the order; all else can be paid again.
+    /// whatever the saga stumbled over; a shortage closes the order; all else can be paid again. Not an order of a flash sale: its unit goes
+    /// to the next in line, so nobody may pay for it later.
     /// </summary>
-    public static Refused AfterRefusal(string status, bool cancelRequested, string refusal) => (status, cancelRequested, refusal) switch
+    public static Refused AfterRefusal(string status, bool cancelRequested, string refusal, bool ofSale = false) => (status, cancelRequested, refusal) switch
     {
         (OrderStatus.Pending or OrderStatus.Confirmed, true, _) => Refused.Cancelled,
         (OrderStatus.Confirmed, false, _) => Refused.Cancelled,            // sold and then not there: refunded, so over
         (OrderStatus.Pending, false, Refusals.OutOfStock) => Refused.Failed,
+        (OrderStatus.Pending, false, _) when ofSale => Refused.Failed,
         (OrderStatus.Pending, false, _) => Refused.PaymentFailed,
         (OrderStatus.Shipped or OrderStatus.Delivered, _, _) => Refused.OnItsWay,
         _ => Refused.AlreadyEnded,
@@ -62,6 +64,10 @@ public static class OrderMoves
         _ => Cancellation.AlreadyClosed,
     };
 
+    /// <summary>The sale gives the order up, not its buyer: only what is not sold yet.</summary>
+    public static Cancellation Abandon(string status, bool cancelRequested, bool parked) =>
+        status is OrderStatus.Confirmed or OrderStatus.Shipped or OrderStatus.Delivered ? Cancellation.AlreadySold : Cancel(status, cancelRequested, parked);
+
     /// <summary>Where the parcels take the order. Nothing brings back an order that was called off.</summary>
     public static string AfterParcels(string status, int parcels, int underWay, int arrived) => status switch
     {
@@ -73,7 +79,7 @@ public static class OrderMoves
 
 public enum Refused { PaymentFailed, Failed, Cancelled, AlreadyEnded, OnItsWay }
 
-public enum Cancellation { AtOnce, WhenItsSagaConfirms, ByUndoing, AlreadyAsked, AlreadyCancelled, AlreadyShipped, AlreadyClosed, NotYours }
+public enum Cancellation { AtOnce, WhenItsSagaConfirms, ByUndoing, AlreadyAsked, AlreadyCancelled, AlreadyShipped, AlreadyClosed, AlreadySold, NotYours }
 
 /// <summary>How far a parcel is. The numbers are stored; they only grow.</summary>
 public enum ParcelStage : short { Created = 1, Shipped = 2, OutForDelivery = 3, Delivered = 4 }

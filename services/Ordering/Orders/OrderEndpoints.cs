@@ -76,18 +76,20 @@ public sealed record CancelRequest([property: Required, StringLength(200, Minimu
 
 public sealed record OrderReply(
     Guid OrderId, string Status, string? Reason, Money Total, IReadOnlyList<OrderedLine> Lines, int Attempt,
-    DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, bool CancelRequested, IReadOnlyList<ShipmentView> Shipments, string? ParkedReason)
+    DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, bool CancelRequested, IReadOnlyList<ShipmentView> Shipments, string? ParkedReason, Guid? SaleId)
 {
     /// <summary>A parked order says so to its buyer too; what exactly went wrong is for the operator.</summary>
     public static OrderReply Of(OrderView view, Viewer viewer) => new(
         view.Order.OrderId, view.Order.Status, view.Order.Reason ?? (view.Order.ParkedReason is null ? null : "under_review"), view.Order.Total, view.Lines,
-        view.Order.Attempt, view.Order.CreatedAt, view.Order.UpdatedAt, view.Order.CancelRequested, view.Shipments, viewer.IsOperator ? view.Order.ParkedReason : null);
+        view.Order.Attempt, view.Order.CreatedAt, view.Order.UpdatedAt, view.Order.CancelRequested, view.Shipments, viewer.IsOperator ? view.Order.ParkedReason : null,
+        view.Order.SaleId);
 }
 
-public sealed record OrderListItem(Guid OrderId, string Status, string? Reason, Money Total, int Attempt, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
+public sealed record OrderListItem(Guid OrderId, string Status, string? Reason, Money Total, int Attempt, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, Guid? SaleId)
 {
     public static OrderListItem Of(OrderSummary order) =>
-        new(order.OrderId, order.Status, order.Reason ?? (order.ParkedReason is null ? null : "under_review"), order.Total, order.Attempt, order.CreatedAt, order.UpdatedAt);
+        new(order.OrderId, order.Status, order.Reason ?? (order.ParkedReason is null ? null : "under_review"), order.Total, order.Attempt, order.CreatedAt, order.UpdatedAt,
+            order.SaleId);
 }
 
 public sealed record OrderPage(IReadOnlyList<OrderListItem> Items, string? Next)

@@ -109,7 +109,15 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
     }
 
     /// <summary>Calls an order off as far as its state allows. What must be given back first is given back by a saga.</summary>
-    public async Task<Cancellation> CancelAsync(Guid orderId, Viewer viewer, string reason, CancellationToken ct)
+    public Task<Cancellation> CancelAsync(Guid orderId, Viewer viewer, string reason, CancellationToken ct) =>
+        CallOffAsync(orderId, viewer, reason, OrderMoves.Cancel, ct);
+
+    /// <summary>Calls a flash order off for its sale, as long as it is not sold.</summary>
+    public Task<Cancellation> AbandonAsync(Guid orderId, string reason, CancellationToken ct) =>
+        CallOffAsync(orderId, Viewer.Sale, reason, OrderMoves.Abandon, ct);
+
+    private async Task<Cancellation> CallOffAsync(
+        Guid orderId, Viewer viewer, string reason, Func<string, bool, bool, Cancellation> rule, CancellationToken ct)
     {
         var now = time.GetUtcNow();
         await using var connection = await database.OpenConnectionAsync(ct);
@@ -135,7 +143,7 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
         }
 
         NpgsqlParameter[] Change() => [new() { Value = orderId }, new() { Value = reason }, new() { Value = now }];
-        var move = OrderMoves.Cancel(status, cancelRequested, parked);
+        var move = rule(status, cancelRequested, parked);
         switch (move)
         {
             case Cancellation.AtOnce:
@@ -156,7 +164,7 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
                     """, new() { Value = orderId }, new() { Value = attempt }, new() { Value = now }, new() { Value = now + options.WatchAfter });
                 await Outbox.AddCommandAsync(tx, StartSaga.Lane, orderId, new StartSaga(orderId, attempt), ct);
                 break;
-            case Cancellation.AlreadyAsked or Cancellation.AlreadyCancelled or Cancellation.AlreadyShipped or Cancellation.AlreadyClosed:
+            case Cancellation.AlreadyAsked or Cancellation.AlreadyCancelled or Cancellation.AlreadyShipped or Cancellation.AlreadyClosed or Cancellation.AlreadySold:
                 return move;
             default:
                 throw new UnreachableException($"{move}");
@@ -291,7 +299,7 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
         WHERE order_id = $1
         """;
 
-    private const string SummaryColumns = "order_id, buyer_id, status, reason, attempt, total_minor, currency, version, created_at, updated_at, cancel_requested_at IS NOT NULL, parked_reason, parked_at";
+    private const string SummaryColumns = "order_id, buyer_id, status, reason, attempt, total_minor, currency, version, created_at, updated_at, cancel_requested_at IS NOT NULL, parked_reason, parked_at, sale_id";
 
     private static async Task<IReadOnlyList<OrderSummary>> ReadSummariesAsync(NpgsqlCommand command, CancellationToken ct)
     {
@@ -304,7 +312,7 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
     private static OrderSummary ReadSummary(NpgsqlDataReader reader) => new(
         reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), Text(reader, 3), reader.GetInt16(4), new Money(reader.GetInt64(5), reader.GetString(6)), reader.GetInt32(7),
         reader.GetFieldValue<DateTimeOffset>(8), reader.GetFieldValue<DateTimeOffset>(9), reader.GetBoolean(10), Text(reader, 11),
-        reader.IsDBNull(12) ? null : reader.GetFieldValue<DateTimeOffset>(12));
+        reader.IsDBNull(12) ? null : reader.GetFieldValue<DateTimeOffset>(12), reader.IsDBNull(13) ? null : reader.GetGuid(13));
 
     private static string? Text(NpgsqlDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
 
@@ -318,6 +326,9 @@ public sealed partial class OrderStore(NpgsqlDataSource database, TimeProvider t
 public readonly record struct Viewer
 {
     private Viewer(Guid? buyerId) => BuyerId = buyerId;
+
+    /// <summary>A flash sale, which may touch the orders it made.</summary>
+    public static readonly Viewer Sale = new(null);
 
     public Guid? BuyerId { get; }
 
@@ -333,7 +344,7 @@ public readonly record struct Viewer
 
 public sealed record OrderSummary(
     Guid OrderId, Guid BuyerId, string Status, string? Reason, int Attempt, Money Total, int Version,
-    DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, bool CancelRequested, string? ParkedReason, DateTimeOffset? ParkedAt);
+    DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, bool CancelRequested, string? ParkedReason, DateTimeOffset? ParkedAt, Guid? SaleId);
 
 public sealed record OrderView(OrderSummary Order, IReadOnlyList<OrderedLine> Lines, IReadOnlyList<ShipmentView> Shipments);
 

@@ -38,8 +38,12 @@ public sealed record OrderPaymentFailed(Guid OrderId, int Attempt, Guid BuyerId,
     public const string Topic = "order.payment_failed";
 }
 
-/// <summary>The order cannot be fulfilled (out of stock) and is closed; nothing is held, nothing was charged.</summary>
-public sealed record OrderFailed(Guid OrderId, int Attempt, Guid BuyerId, Money Total, string Reason, OrderContact Contact) : DomainEvent
+/// <summary>
+/// The order cannot be fulfilled (out of stock) and is closed; nothing is held, nothing was charged. An order of a flash sale
+/// (<see cref="SaleId"/>) is closed by a refused charge too: its units go to the next, who is told by the sale.
+/// </summary>
+public sealed record OrderFailed(
+    Guid OrderId, int Attempt, Guid BuyerId, Money Total, string Reason, OrderContact Contact, Guid? SaleId = null) : DomainEvent
 {
     public const string Topic = "order.failed";
 }
