@@ -94,6 +94,7 @@ public abstract class WhenShoppersSearch(WhenShoppersSearch.AStockedShop shop)
         Assert.Equal(["Crystal vase"], page.Items.Select(product => product.Title));
         Assert.Equal(("words", 1, 2), (page.Relaxed!.By, page.Relaxed.Matched, page.Relaxed.Of));
         Assert.Equal(["telephone"], page.Relaxed.Ignored);
+        Assert.Equal(["telephone"], (await search.FindAsync("q=crystal+telephone+for+the")).Relaxed!.Ignored);   // nobody misses the little ones
         Assert.Null((await search.FindAsync("q=crystal+vase")).Relaxed);
         Assert.Null((await search.FindAsync("q=telephone")).Relaxed);
         Assert.Empty((await search.FindAsync("q=crystal+telephone&minPrice=99999999")).Items);      // filters are meant

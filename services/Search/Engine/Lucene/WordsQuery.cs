@@ -102,7 +102,7 @@ internal sealed class WordsQuery
                 readings.Add(new Reading(parts, weight * ApartOrTogether));
         }
 
-        if (readings.Count == 0)
+        if (readings.Count == 0 && !word.Optional)
             unknown.Add(word.Typed);
         return readings;
     }
