@@ -24,6 +24,9 @@ public sealed class DocumentShop : IAsyncLifetime
     private readonly string folder = Directory.CreateTempSubdirectory("catalog-documents-").FullName;
     private SidecarHost? sidecar;
 
+    /// <summary>Where the documents lie; without one in the sidecar's memory.</summary>
+    public string? DocumentDatabase { get; init; }
+
     public Guid Bruno { get; } = Guid.CreateVersion7();
 
     public Guid Clara { get; } = Guid.CreateVersion7();
@@ -45,15 +48,15 @@ public sealed class DocumentShop : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         var components = Directory.CreateDirectory(Path.Combine(folder, "components")).FullName;
-        await File.WriteAllTextAsync(Path.Combine(components, "documents.yaml"), """
+        await File.WriteAllTextAsync(Path.Combine(components, "documents.yaml"), $$"""
             apiVersion: dapr.io/v1alpha1
             kind: Component
             metadata:
               name: documents
             spec:
-              type: state.in-memory
-              version: v1
-              metadata: []
+              type: {{(DocumentDatabase is null ? "state.in-memory" : "state.postgresql")}}
+              version: {{(DocumentDatabase is null ? "v1" : "v2")}}
+              metadata: [{{(DocumentDatabase is null ? "" : $$"""{name: connectionString, value: "{{DocumentDatabase}}"}""")}}]
             """);
         var app = new SidecarApp("catalog", folder, null, Ports.Free(), Ports.Free(), [components]);
         sidecar = await SidecarHost.StartAsync(new SidecarPlan(Path.Combine(folder, "journal"), 0, null, null, null, [app]));

@@ -41,7 +41,7 @@ public sealed partial class AttributeDocuments(NpgsqlDataSource database, DaprCl
         try
         {
             foreach (var some in documents.Zip(ids).Chunk(AtOnce))
-                await dapr.SaveBulkStateAsync(StoreName, [.. some.Select(one => new SaveStateItem<AttributeDocument>(Key(one.Second), one.First, etag: ""))], ct);
+                await SaveAsync([.. some.Select(one => new SaveStateItem<AttributeDocument>(Key(one.Second), one.First, etag: ""))], ct);
         }
         catch (DaprException refused)
         {
@@ -49,6 +49,23 @@ public sealed partial class AttributeDocuments(NpgsqlDataSource database, DaprCl
         }
 
         return ids;
+    }
+
+    /// <summary>
+    /// A refusal that comes quickly, as of a connection that died with the store's last restart, is not taken for an answer: the keys are
+    /// nobody else's, and written twice they are what they are. No policy of the sidecar may say so for every write.
+    /// </summary>
+    private async Task SaveAsync(SaveStateItem<AttributeDocument>[] some, CancellationToken ct)
+    {
+        var began = time.GetTimestamp();
+        try
+        {
+            await dapr.SaveBulkStateAsync(StoreName, some, ct);
+        }
+        catch (DaprException) when (time.GetElapsedTime(began) < Patience && !ct.IsCancellationRequested)
+        {
+            await dapr.SaveBulkStateAsync(StoreName, some, ct);
+        }
     }
 
     /// <summary>
