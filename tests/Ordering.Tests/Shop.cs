@@ -144,6 +144,28 @@ public sealed class Shop : IAsyncDisposable
         return response.StatusCode;
     }
 
+    /// <summary>A unit of a flash sale for this buyer.</summary>
+    public FlashSaleClaimed Claim(Guid buyer, int quantity = 1, string? paymentMethod = "pm_card_visa") => new(
+        Guid.CreateVersion7(), Guid.CreateVersion7(), Guid.CreateVersion7(), buyer, new OrderedLine(Lamp, LampSeller, "Lamp, in the sale", quantity, Money.Gbp(999)),
+        new PostalAddress("Ada", "12 Analytical Row", null, "London", "N1 1AA", "GB"), new OrderContact("ada@example.com", "Ada"), paymentMethod, FromWaitingList: false,
+        DateTimeOffset.UtcNow.AddMinutes(10));
+
+    public async Task<Guid> HearAsync(FlashSaleClaimed claim)
+    {
+        using var response = await Service.DeliverAsync(claim);
+        Assert.Equal((HttpStatusCode.OK, ""), (response.StatusCode, await response.Content.ReadAsStringAsync()));
+        return claim.OrderId;
+    }
+
+    /// <summary>What the sale is told when it gives the order up.</summary>
+    public async Task<string> AbandonAsync(Guid orderId, string reason = "not_paid_in_time")
+    {
+        using var sale = Service.AsNeighbour("flashsales");
+        using var response = await sale.PostAsJsonAsync($"/internal/flash-orders/{orderId}/abandonment", new { reason });
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        return (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("status").GetString()!;
+    }
+
     public Task StartSagaAsync(StartSaga command) => Service.Services.GetRequiredService<SagaStarter>().StartAsync(command, default);
 
     public Task WatchAsync() => Service.Services.GetRequiredService<SagaWatch>().LookAsync(default);
@@ -160,6 +182,7 @@ public sealed class StockModel
 {
     private readonly Lock gate = new();
     private readonly Dictionary<string, string> states = [];
+    private readonly Dictionary<string, Guid?> sales = [];
 
     public StockModel(FakeNeighbour inventory)
     {
@@ -169,6 +192,7 @@ public sealed class StockModel
             lock (gate)
             {
                 var key = $"{request.OrderId}/{request.Attempt}";
+                sales[key] = request.SaleId;
                 if (!states.ContainsKey(key)) states[key] = OutOfStock ? "refused" : "held";
                 return states[key] switch
                 {
@@ -218,9 +242,15 @@ public sealed class StockModel
         lock (gate) return states.GetValueOrDefault($"{orderId}/{attempt}", "untouched");
     }
 
+    /// <summary>Out of whose allotment units were asked for.</summary>
+    public Guid? SaleOf(Guid orderId, int attempt = 1)
+    {
+        lock (gate) return sales[$"{orderId}/{attempt}"];
+    }
+
     public bool Holds(Guid orderId, int attempt = 1) => Of(orderId, attempt) is "held" or "committed";
 
-    private sealed record Reserve(Guid OrderId, int Attempt, ReserveLine[] Lines);
+    private sealed record Reserve(Guid OrderId, int Attempt, ReserveLine[] Lines, Guid? SaleId);
 
     private sealed record ReserveLine(Guid ProductId, int Quantity);
 }

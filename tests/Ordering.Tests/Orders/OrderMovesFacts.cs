@@ -22,6 +22,29 @@ public sealed class OrderMovesFacts
         Assert.Equal(expected, OrderMoves.AfterRefusal(status, cancelRequested, refusal));
 
     [Theory]
+    [InlineData("PENDING", false, "card_declined", Refused.Failed)]
+    [InlineData("PENDING", false, "unavailable", Refused.Failed)]
+    [InlineData("PENDING", false, "out_of_stock", Refused.Failed)]
+    [InlineData("PENDING", true, "card_declined", Refused.Cancelled)]
+    [InlineData("CONFIRMED", false, "out_of_stock", Refused.Cancelled)]
+    [InlineData("SHIPPED", true, "cancelled", Refused.OnItsWay)]
+    public void What_a_refused_saga_makes_of_an_order_of_a_sale(string status, bool cancelRequested, string refusal, Refused expected) =>
+        Assert.Equal(expected, OrderMoves.AfterRefusal(status, cancelRequested, refusal, ofSale: true));
+
+    [Theory]
+    [InlineData("PENDING", false, false, Cancellation.WhenItsSagaConfirms)]
+    [InlineData("PENDING", true, false, Cancellation.AlreadyAsked)]
+    [InlineData("PENDING", false, true, Cancellation.ByUndoing)]
+    [InlineData("CONFIRMED", false, false, Cancellation.AlreadySold)]
+    [InlineData("CONFIRMED", true, false, Cancellation.AlreadySold)]
+    [InlineData("SHIPPED", false, false, Cancellation.AlreadySold)]
+    [InlineData("DELIVERED", false, false, Cancellation.AlreadySold)]
+    [InlineData("FAILED", false, false, Cancellation.AlreadyClosed)]
+    [InlineData("CANCELLED", true, false, Cancellation.AlreadyCancelled)]
+    public void What_a_sale_can_still_give_up(string status, bool cancelRequested, bool parked, Cancellation expected) =>
+        Assert.Equal(expected, OrderMoves.Abandon(status, cancelRequested, parked));
+
+    [Theory]
     [InlineData("PENDING", false, false, Cancellation.WhenItsSagaConfirms)]
     [InlineData("PENDING", true, false, Cancellation.AlreadyAsked)]
     [InlineData("PENDING", false, true, Cancellation.ByUndoing)]
