@@ -58,10 +58,12 @@ public static class ImportEndpoints
         {
             // The same file once more from its beginning, after an answer was lost: what is done is passed over.
             http.Response.Headers[Idempotency.ReplayedHeader] = "true";
-            if (import.Status != Import.Open || columns is null)
+            if (columns is null)
                 return Answer(http, import, started: false);
             if (!columns.Names.SequenceEqual(import.Columns ?? columns.Names, StringComparer.Ordinal))
                 return OtherFile();
+            if (import.Status != Import.Open)
+                return await CouldBeAsync(import, rows, last, ct) ? Answer(http, import, started: false) : OtherFile();
             while (rows.Place.Rows < import.Rows && rows.Place.Bytes < import.Offset && await rows.NextAsync(last, ct) is not null)
             {
             }
@@ -184,6 +186,18 @@ public static class ImportEndpoints
         || place == import.Place
         || (place.Rows == import.Rows && (place.Skipping || import.Place.Skipping));
 
+    /// <summary>Whoever corrects a file and sends it under the old key would take the old answer for the new one. Nothing tells a change that keeps the length.</summary>
+    private static async Task<bool> CouldBeAsync(Import ended, CsvRows rows, bool last, CancellationToken ct)
+    {
+        if (ended.Status != Import.Completed)
+            return true;                                        // given up somewhere in the middle
+        while (rows.Place.Bytes <= ended.Offset && await rows.NextAsync(last, ct) is not null)
+        {
+        }
+
+        return rows.Place.Bytes == ended.Offset || (!last && rows.Place.Bytes < ended.Offset);
+    }
+
     private static ProblemHttpResult? Refused(HttpRequest request)
     {
         if (request.ContentLength is not 0 && request.ContentType is not null && !(MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
@@ -227,6 +241,6 @@ public static class ImportEndpoints
     }
 
     private static ProblemHttpResult OtherFile() => Problems.Of(
-        StatusCodes.Status422UnprocessableEntity, "idempotency-key-reused", $"This {Idempotency.Header} was used for another file.",
+        StatusCodes.Status422UnprocessableEntity, "idempotency-key-reused", $"This {Idempotency.Header} was used for another file.", "Give a file that has changed a key of its own.",
         extensions: new Dictionary<string, object?> { ["field"] = Idempotency.Header });
 }

@@ -132,6 +132,20 @@ public sealed class WhenAnImportBreaksOff(CatalogFixture shop) : IClassFixture<C
         Assert.Equal(0, await seller.StoredAsync());
     }
 
+    [Theory]
+    [InlineData("A,Lamp,lighting,1\nB,Desk lamp,lighting,2\nC,Vase,homeware,3\n")]
+    [InlineData("A,Lamp,lighting,1\n")]
+    [InlineData("A,Lamp,lighting,1\nB,Desk lamp,lighting,20\n")]
+    public async Task A_file_that_was_changed_is_not_answered_with_what_became_of_the_old_one(string changed)
+    {
+        const string Header = "sku,title,category,price\n";
+        using var first = await seller.PostAsync(Header + "A,Lamp,lighting,1\nB,Desk lamp,lighting,2\n", key: "k");
+        Assert.Equal("completed", (await Importer.StateAsync(first, HttpStatusCode.Created)).Status);
+        using var again = await seller.PostAsync(Header + changed, key: "k");
+        await AssertProblemAsync(again, HttpStatusCode.UnprocessableEntity, "/problems/idempotency-key-reused");
+        Assert.Equal(2, await seller.StoredAsync());
+    }
+
     [Fact]
     public async Task Another_file_under_a_used_key_is_refused()
     {
