@@ -153,7 +153,8 @@ public abstract class WhenResultsAreNarrowed(WhenResultsAreNarrowed.AShopWithShe
         Assert.Equal("<em>Blue</em> <em>shirt</em>", (await search.FindAsync("q=shrit+blue&highlight=true")).Items[0].Highlight!.Title);
 
     [Theory]
-    [InlineData("facets=price;drop", "facets"), InlineData("minRating=6", "minRating"), InlineData("minRating=-1", "minRating"), InlineData("minRating=NaN", "minRating"), InlineData("sort=rating desc", "sort")]
+    [InlineData("facets=price;drop", "facets"), InlineData("minRating=6", "minRating"), InlineData("minRating=-1", "minRating"), InlineData("minRating=NaN", "minRating"), InlineData("sort=rating desc", "sort"),
+     InlineData("attr.a=1&attr.b=1&attr.c=1&attr.d=1&attr.e=1&attr.f=1&attr.g=1&attr.h=1&attr.i=1&attr.j=1&attr.k=1&attr.l=1&attr.m=1&attr.n=1&attr.o=1&attr.p=1&attr.q=1&attr.r=1&attr.s=1&attr.t=1&attr.u=1", "attr.u")]
     public async Task What_makes_no_sense_is_refused_by_field(string query, string field)
     {
         var reply = await search.Search.As(null).GetAsync($"/api/v1/search?{query}");

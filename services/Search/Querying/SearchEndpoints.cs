@@ -55,7 +55,7 @@ public static class SearchEndpoints
         foreach (var (name, values) in request.Query.Where(parameter => parameter.Key.StartsWith(Facets.AttributePrefix, StringComparison.OrdinalIgnoreCase)))
             Choose(name.ToLowerInvariant(), values.OfType<string>());
         if (chosen.Count > MostFilters)
-            errors.Add(("q", $"At most {MostFilters} filters at a time."));
+            errors.Add((chosen[MostFilters].Dimension, $"At most {MostFilters} filters at a time."));
         if (errors.Count > 0)
             return Problems.Validation([.. errors]);
 
