@@ -28,6 +28,15 @@ public static class Facts
 
     public static ShipmentDelivered ParcelDelivered(Guid order, Guid shipment) => new(shipment, order, Ada, Bruno, 2, AdasMail);
 
+    public static FlashSaleClaimed Claimed(Guid order, bool fromWaitingList = false, string title = "Sneaker") => new(
+        Guid.CreateVersion7(), Guid.CreateVersion7(), order, Ada, new OrderedLine(Guid.CreateVersion7(), Bruno, title, 2, Money.Gbp(4_500)),
+        new PostalAddress("Ada", "1 Analytical Row", null, "London", "N1 1AA", "GB"), AdasMail, null, fromWaitingList, DateTimeOffset.UtcNow.AddMinutes(10));
+
+    public static FlashSaleReleased Released(Guid order, string reason = "card_declined") =>
+        new(Guid.CreateVersion7(), Guid.CreateVersion7(), order, Ada, "Sneaker", 2, reason, AdasMail);
+
+    public static FlashSaleMissed Missed() => new(Guid.CreateVersion7(), Guid.CreateVersion7(), Ada, "Sneaker", AdasMail);
+
     public static UserRegistered Registered() => new(Ada, "ada@example.com", "Ada");
 
     /// <summary>One of every kind we listen to.</summary>
@@ -44,5 +53,9 @@ public static class Facts
         ["shipment_shipped"] = Shipped(order, shipment),
         ["shipment_out_for_delivery"] = OutForDelivery(order, shipment),
         ["shipment_delivered"] = ParcelDelivered(order, shipment),
+        ["flash_sale_claimed"] = Claimed(order),
+        ["flash_sale_your_turn"] = Claimed(order, fromWaitingList: true),
+        ["flash_sale_released"] = Released(order),
+        ["flash_sale_missed"] = Missed(),
     };
 }

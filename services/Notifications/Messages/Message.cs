@@ -66,6 +66,30 @@ public static class Wording
     public static Message Of(ShipmentDelivered parcel) => OfParcel(
         parcel, parcel.ShipmentId, parcel.OrderId, parcel.BuyerId, parcel.Contact, 2, "shipment_delivered", "a parcel has arrived", [$"{Parcels(parcel.ShipmentsOfOrder)} has been delivered."]);
 
+    public static Message Of(FlashSaleClaimed claim) => claim.FromWaitingList
+        ? OfOrder(claim, claim.OrderId, claim.BuyerId, claim.Contact, 0, "flash_sale_your_turn", "is your turn: it is yours when it is paid",
+            [$"good news from the waiting list: {Units(claim.Line.Quantity, claim.Line.Title)} came back, and your turn came.", .. BeingPaid(claim)])
+        : OfOrder(claim, claim.OrderId, claim.BuyerId, claim.Contact, 0, "flash_sale_claimed", "is yours when it is paid",
+            [$"you have one: {Units(claim.Line.Quantity, claim.Line.Title)} of the sale is put aside for you.", .. BeingPaid(claim)]);
+
+    public static Message Of(FlashSaleReleased claim) => OfOrder(claim, claim.OrderId, claim.BuyerId, claim.Contact, TheEnd, "flash_sale_released", "is not yours any more",
+        [
+            $"we are sorry: {Units(claim.Quantity, claim.Title)} went to the next in line: {Reason(claim.Reason)}.",
+            "You keep your money: nothing was charged, or it goes back to where it came from.",
+        ]);
+
+    public static Message Of(FlashSaleMissed claim) => new(
+        claim.EventId, claim.BuyerId, claim.Contact.Email, null, claim.ClaimId, TheEnd, "flash_sale_missed", "The sale is over and your turn did not come",
+        string.Join('\n', [$"Hello {claim.Contact.Name},", $"you stood on the waiting list for {claim.Title}. Every unit is sold and none came back.", "Nothing was charged."]));
+
+    private static string[] BeingPaid(FlashSaleClaimed claim) =>
+    [
+        $"{Amount(claim.Line.UnitPrice * claim.Line.Quantity)} is being taken by the payment method you chose; you hear from us when it arrived. You need do nothing.",
+        $"It goes to {claim.ShipTo.Name}, {claim.ShipTo.Line1}, {claim.ShipTo.City} {claim.ShipTo.PostalCode}, {claim.ShipTo.Country}.",
+    ];
+
+    private static string Units(int quantity, string title) => $"{quantity} × {title}";
+
     // A confirmation outranks the refusal of its own attempt and of earlier ones, whichever comes first.
     private static int AfterAttempt(int attempt) => attempt * 2;
 
@@ -86,6 +110,9 @@ public static class Wording
         "provider_unavailable" => "the payment provider could not be reached",
         "payment_method_missing" => "no payment method is known",
         "reservation_expiring" => "your items could not be held any longer",
+        "not_paid_in_time" or "payment_timed_out" => "it was not paid in time",
+        "unavailable" => "a service that is needed for it could not be reached",
+        "cancelled" => "it was cancelled",
         _ => reason.Replace('_', ' '),
     };
 
