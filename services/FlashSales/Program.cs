@@ -1,3 +1,4 @@
+using Marketplace.FlashSales.Claims;
 using Marketplace.FlashSales.Sales;
 using Marketplace.Hosting;
 
@@ -5,10 +6,12 @@ var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: "flashsales");
 builder.Services.AddValidation();
 builder.Services.AddSales();
+builder.Services.AddClaims(builder.Configuration);
 
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
+app.MapClaims();
 app.Run();
 
 public partial class Program;

@@ -19,7 +19,7 @@ CREATE TABLE claim_counts (
 -- A claim is somebody's units (claimed, then paid or released) or their place on the waiting list (waiting, then claimed or missed).
 CREATE TABLE claims (
     claim_id          uuid        PRIMARY KEY,
-    sale_id           uuid        NOT NULL REFERENCES sales,
+    sale_id           uuid        NOT NULL,
     shard             smallint    NOT NULL,
     buyer_id          uuid        NOT NULL,
     quantity          smallint    NOT NULL CHECK (quantity BETWEEN 1 AND 10),
@@ -41,9 +41,9 @@ CREATE UNIQUE INDEX claims_by_order ON claims (order_id) WHERE order_id IS NOT N
 CREATE INDEX claims_of_a_shard ON claims (sale_id, shard, place) WHERE state IN ('waiting', 'claimed', 'paid');
 CREATE INDEX claims_to_ask_about ON claims (ask_at) WHERE state = 'claimed';
 
--- Each unit of a sale has a number, and a number has one holder.
+-- Each unit of a sale has a number, and a number has one holder. (The sale itself is referred to by the counts only: one check a batch, not one a row.)
 CREATE TABLE claim_units (
-    sale_id  uuid    NOT NULL REFERENCES sales,
+    sale_id  uuid    NOT NULL,
     unit_no  integer NOT NULL CHECK (unit_no > 0),
     claim_id uuid    NOT NULL REFERENCES claims,
     CONSTRAINT one_holder_per_unit PRIMARY KEY (sale_id, unit_no)

@@ -31,6 +31,10 @@ public static class Outbox
     /// <summary>The same as <see cref="AddAsync(NpgsqlTransaction, DomainEvent, Guid, CancellationToken)"/>, to go along in a batch: one round trip less.</summary>
     public static NpgsqlBatchCommand Command(DomainEvent @event, Guid aggregateId) => Insert([RowOf(@event, aggregateId)]);
 
+    /// <summary>Several at once, to go along in a batch; at least one.</summary>
+    public static NpgsqlBatchCommand Command(IReadOnlyList<(DomainEvent Event, Guid AggregateId)> events) =>
+        Insert([.. events.Select(each => RowOf(each.Event, each.AggregateId))]);
+
     /// <summary>The same as <see cref="AddCommandAsync"/>, to go along in a batch.</summary>
     public static NpgsqlBatchCommand Command(string lane, Guid aggregateId, object payload) =>
         Insert([new Row(Guid.CreateVersion7(), lane, null, aggregateId, Json(payload))]);

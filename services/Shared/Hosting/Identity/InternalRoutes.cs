@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -15,6 +16,22 @@ public static class InternalRoutes
         .WithMetadata(new AppTokenRequired(callers))
         .AllowAnonymous()
         .ExcludeFromDescription();
+
+    /// <summary>
+    /// For routes that a library maps for the sidecar alone (Dapr's actors): they need the app token too, and stay out of the OpenAPI document.
+    /// What the library itself leaves open to anybody (its health check) stays open.
+    /// </summary>
+    public static TBuilder RequireAppToken<TBuilder>(this TBuilder routes)
+        where TBuilder : IEndpointConventionBuilder
+    {
+        routes.Add(endpoint =>
+        {
+            if (endpoint.Metadata.OfType<IAllowAnonymous>().Any()) return;
+            endpoint.Metadata.Add(new AppTokenRequired([]));
+            endpoint.Metadata.Add(new ExcludeFromDescriptionAttribute());
+        });
+        return routes;
+    }
 }
 
 /// <summary>Checked by <see cref="AppTokenCheck"/> before the body is read.</summary>
