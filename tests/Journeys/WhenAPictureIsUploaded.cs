@@ -17,6 +17,7 @@ public sealed class WhenAPictureIsUploaded(Market market)
         var thing = await market.ListAsync("Photographed", 700, ("north", 1));
         var imageId = await UploadAsync(thing, Photograph(2400, 1600, lyingOnItsSide: true));
         var image = await BecomesAsync(thing, imageId, "ready");
+        Assert.True(File.Exists(Path.Combine(market.System.DataFolder, "media", "originals", imageId)), "the sets' folder of pictures is that of this system");
 
         var renditions = image.GetProperty("renditions").EnumerateArray().ToList();
         Assert.Equal(6, renditions.Count);
