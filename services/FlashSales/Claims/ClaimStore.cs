@@ -110,8 +110,18 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
     /// <summary>Where the orders of these go and what pays for them. Who left nothing is absent.</summary>
     public async Task<IReadOnlyDictionary<Guid, Checkout>> CheckoutsAsync(IReadOnlyCollection<Guid> buyers, CancellationToken ct)
     {
-        await Task.CompletedTask;
-        return new Dictionary<Guid, Checkout>();
+        await using var read = database.CreateCommand("""
+            SELECT buyer_id, name, line1, line2, city, postal_code, country, contact_email, contact_name, payment_method::text
+            FROM express_checkouts WHERE buyer_id = ANY ($1)
+            """);
+        read.Parameters.Add(new() { Value = buyers.ToArray() });
+        await using var row = await read.ExecuteReaderAsync(ct);
+        var checkouts = new Dictionary<Guid, Checkout>();
+        while (await row.ReadAsync(ct))
+            checkouts[row.GetGuid(0)] = new Checkout(
+                new PostalAddress(row.GetString(1), row.GetString(2), row.IsDBNull(3) ? null : row.GetString(3), row.GetString(4), row.GetString(5), row.GetString(6)),
+                new OrderContact(row.GetString(7), row.GetString(8)), row.IsDBNull(9) ? null : row.GetString(9));
+        return checkouts;
     }
 
     /// <summary>
@@ -382,7 +392,8 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
             return new FlashSaleClaimed(
                 plan.Terms.SaleId, claim.ClaimId, claim.OrderId!.Value, claim.BuyerId,
                 new OrderedLine(plan.Terms.ProductId, plan.Terms.SellerId, plan.Terms.Title, claim.Quantity, plan.Terms.Price),
-                checkout.ShipTo, checkout.Contact, checkout.PaymentMethod, claim.FromWaitingList, claim.PayUntil!.Value) { OccurredAt = now };
+                checkout.ShipTo, checkout.Contact, checkout.PaymentMethod, claim.FromWaitingList, claim.PayUntil!.Value)
+            { OccurredAt = now };
         }
     }
 }

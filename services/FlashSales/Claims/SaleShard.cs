@@ -42,8 +42,6 @@ public sealed partial class SaleShard(
     public async Task<bool> SettleAsync(IReadOnlyList<Verdict> verdicts)
     {
         using var turn = meter.Turn("settle");
-        if (verdicts.Count == 0 && memory is not null && await store.VersionAsync(saleId, shard, default) != memory.Version) memory = null;
-
         var unreachable = new HashSet<Guid>();
         await PlannedAsync(shard =>
         {
@@ -106,7 +104,14 @@ public sealed partial class SaleShard(
             }
 
             var (plan, answer) = await decide(memory);
-            if (plan.IsEmpty) return answer;
+            if (plan.IsEmpty)
+            {
+                // Nothing is written that would tell whether somebody else wrote meanwhile: it has to be asked.
+                if (await store.VersionAsync(saleId, shard, default) == memory.Version) return answer;
+                memory = null;
+                continue;
+            }
+
             try
             {
                 var checkouts = await CheckoutsAsync(plan);

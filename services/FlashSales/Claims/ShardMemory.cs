@@ -110,7 +110,7 @@ public sealed class ShardMemory
                 var units = free.GetRange(left - quantity, quantity);
                 left -= quantity;
                 var claim = new Held(
-                    Guid.CreateVersion7(now), buyer, quantity, ClaimState.Claimed, ++place, units, Guid.CreateVersion7(now), now + payWithin);
+                    Guid.CreateVersion7(now), buyer, quantity, ClaimState.Claimed, ++place, units, Guid.CreateVersion7(now), Until(now + payWithin));
                 plan.New.Add(claim);
                 answers[i] = fresh[buyer] = new Answer(claim, 0);
             }
@@ -218,11 +218,14 @@ public sealed class ShardMemory
             units.RemoveRange(units.Count - claim.Quantity, claim.Quantity);
             plan.Moves.Add(new Move(
                 claim,
-                claim with { State = ClaimState.Claimed, Units = theirs, OrderId = Guid.CreateVersion7(now), PayUntil = now + payWithin, FromWaitingList = true },
+                claim with { State = ClaimState.Claimed, Units = theirs, OrderId = Guid.CreateVersion7(now), PayUntil = Until(now + payWithin), FromWaitingList = true },
                 null));
             plan.NeedsOpenSale = true;
         }
     }
+
+    // As the database will give it back: a repeat must not differ from the first answer by a fraction of a microsecond.
+    private static DateTimeOffset Until(DateTimeOffset time) => new(time.Ticks - time.Ticks % TimeSpan.TicksPerMillisecond, time.Offset);
 
     private void Add(Held claim)
     {

@@ -1,0 +1,132 @@
+using Marketplace.Contracts;
+using Marketplace.FlashSales.Claims;
+using Marketplace.FlashSales.Sales;
+using Marketplace.TestKit;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace Marketplace.FlashSales.Tests.Claims;
+
+/// <summary>A replica that takes claims, with shards that need no sidecar.</summary>
+public sealed class ClaimCounter : IAsyncDisposable
+{
+    private ClaimCounter(FlashSalesFixture shop, DirectShards shards) => (Shop, Shards) = (shop, shards);
+
+    public FlashSalesFixture Shop { get; }
+
+    public DirectShards Shards { get; }
+
+    public ClaimDesk Desk => Shop.Get<ClaimDesk>();
+
+    public static async Task<ClaimCounter> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null)
+    {
+        var shards = new DirectShards();
+        return Open(await FlashSalesFixture.OpenAsync(settings: settings, replace: With(shards)), shards);
+    }
+
+    /// <summary>Another replica; with <paramref name="shards"/> of its own it does not know that they are active elsewhere.</summary>
+    public async Task<ClaimCounter> SecondAsync(DirectShards? shards = null) =>
+        Open(await Shop.SecondReplicaAsync(replace: With(shards ?? Shards)), shards ?? Shards);
+
+    public async Task<Guid> HasShopperAsync()
+    {
+        var buyer = Guid.CreateVersion7();
+        await HaveCheckoutsAsync([buyer]);
+        return buyer;
+    }
+
+    public async Task<Guid[]> HasShoppersAsync(int count)
+    {
+        var buyers = Enumerable.Range(0, count).Select(_ => Guid.CreateVersion7()).ToArray();
+        await HaveCheckoutsAsync(buyers);
+        return buyers;
+    }
+
+    public async Task HaveCheckoutsAsync(Guid[] buyers)
+    {
+        await Shop.Service.ScalarAsync<object>("""
+            CREATE TABLE IF NOT EXISTS express_checkouts (
+                buyer_id       uuid        PRIMARY KEY,
+                address_id     uuid        NOT NULL,
+                name           text        NOT NULL,
+                line1          text        NOT NULL,
+                line2          text,
+                city           text        NOT NULL,
+                postal_code    text        NOT NULL,
+                country        text        NOT NULL,
+                contact_email  text        NOT NULL,
+                contact_name   text        NOT NULL,
+                payment_method uuid,
+                changed_at     timestamptz NOT NULL
+            )
+            """);
+        await Shop.Service.ScalarAsync<object>("""
+            INSERT INTO express_checkouts (buyer_id, address_id, name, line1, city, postal_code, country, contact_email, contact_name, payment_method, changed_at)
+            SELECT id, gen_random_uuid(), 'Ada', '1 Quay', 'Leeds', 'LS1', 'GB', 'ada@example.com', 'Ada', '00000000-0000-0000-0000-0000000000ad', now() FROM unnest($1) AS b (id)
+            """, buyers);
+    }
+
+    public Task<Decided> ClaimAsync(Sale sale, Guid buyer, int quantity = 1) => Desk.DecideAsync(sale, buyer, quantity, TestContext.Current.CancellationToken);
+
+    public Task<Standing?> StandingAsync(Sale sale, Guid buyer) => Desk.StandingAsync(sale.SaleId, buyer, TestContext.Current.CancellationToken);
+
+    public async Task ConfirmAsync(Guid order) => (await Shop.Service.DeliverAsync(Confirmed(order))).EnsureSuccessStatusCode();
+
+    public async Task FailAsync(Guid order, string reason = "card_declined") => (await Shop.Service.DeliverAsync(Failed(order, reason))).EnsureSuccessStatusCode();
+
+    public async Task CancelAsync(Guid order) => (await Shop.Service.DeliverAsync(
+        new OrderCancelled(order, 1, Guid.NewGuid(), Money.Gbp(4900), "changed_mind", Refunded: true, Contact))).EnsureSuccessStatusCode();
+
+    public static OrderConfirmed Confirmed(Guid order) => new(
+        order, 1, Guid.NewGuid(), Guid.NewGuid(), Money.Gbp(4900), [], [], new PostalAddress("Ada", "1 Quay", null, "Leeds", "LS1", "GB"), Contact);
+
+    public static OrderFailed Failed(Guid order, string reason) => new(order, 1, Guid.NewGuid(), Money.Gbp(4900), reason, Contact);
+
+    public Task SweepAsync() => Shop.Get<ClaimSweep>().SweepAsync(TestContext.Current.CancellationToken);
+
+    public async Task<(int Taken, int Paid, int Waiting)> CountsAsync(Sale sale)
+    {
+        await using var read = Shop.Service.Database.CreateCommand(
+            "SELECT coalesce(sum(taken), 0)::integer, coalesce(sum(paid), 0)::integer, coalesce(sum(waiting), 0)::integer FROM claim_counts WHERE sale_id = $1");
+        read.Parameters.Add(new() { Value = sale.SaleId });
+        await using var row = await read.ExecuteReaderAsync();
+        await row.ReadAsync();
+        return (row.GetInt32(0), row.GetInt32(1), row.GetInt32(2));
+    }
+
+    public Task<long> CountAsync(Sale sale, string state) =>
+        Shop.Service.ScalarAsync<long>("SELECT count(*) FROM claims WHERE sale_id = $1 AND state = $2", sale.SaleId, state);
+
+    /// <summary>The counters say what the claims say, every unit has one holder, and every claim that has units was told of.</summary>
+    public async Task BooksBalanceAsync()
+    {
+        Assert.Equal(0L, await Shop.Service.ScalarAsync<long>("""
+            SELECT count(*) FROM claim_counts n
+            WHERE (n.taken, n.paid, n.waiting) <> (
+                SELECT coalesce(sum(quantity) FILTER (WHERE state IN ('claimed', 'paid')), 0), coalesce(sum(quantity) FILTER (WHERE state = 'paid'), 0),
+                       coalesce(sum(quantity) FILTER (WHERE state = 'waiting'), 0)
+                FROM claims c WHERE c.sale_id = n.sale_id AND c.shard = n.shard)
+            """));
+        Assert.Equal(0L, await Shop.Service.ScalarAsync<long>("""
+            SELECT count(*) FROM claims c
+            WHERE (SELECT count(*) FROM claim_units u WHERE u.claim_id = c.claim_id) <> CASE WHEN state IN ('claimed', 'paid') THEN quantity ELSE 0 END
+            """));
+        Assert.Equal(0L, await Shop.Service.ScalarAsync<long>("""
+            SELECT count(*) FROM claims c
+            WHERE (SELECT count(*) FROM outbox o WHERE o.topic = 'flashsale.claimed' AND o.aggregate_id = c.claim_id) <> CASE WHEN order_id IS NULL THEN 0 ELSE 1 END
+               OR (SELECT count(*) FROM outbox o WHERE o.topic = 'flashsale.released' AND o.aggregate_id = c.claim_id) <> CASE WHEN state = 'released' THEN 1 ELSE 0 END
+            """));
+    }
+
+    public ValueTask DisposeAsync() => Shop.DisposeAsync();
+
+    private static OrderContact Contact => new("ada@example.com", "Ada");
+
+    private static ClaimCounter Open(FlashSalesFixture shop, DirectShards shards)
+    {
+        shards.RunIn(shop.Service.Services);
+        return new ClaimCounter(shop, shards);
+    }
+
+    private static Action<IServiceCollection> With(DirectShards shards) => services => services.Replace(ServiceDescriptor.Singleton<IShards>(shards));
+}
