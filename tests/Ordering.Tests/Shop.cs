@@ -4,6 +4,7 @@ using System.Text.Json;
 using Dapr.Workflow;
 using Marketplace.Contracts;
 using Marketplace.Ordering.Checkout;
+using Marketplace.Ordering.FlashOrders;
 using Marketplace.TestKit;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -167,6 +168,8 @@ public sealed class Shop : IAsyncDisposable
     }
 
     public Task StartSagaAsync(StartSaga command) => Service.Services.GetRequiredService<SagaStarter>().StartAsync(command, default);
+
+    public Task StartFlashSagaAsync(Guid orderId) => Service.Services.GetRequiredService<FlashLane>().StartAsync(new StartSaga(orderId, 1), default);
 
     public Task WatchAsync() => Service.Services.GetRequiredService<SagaWatch>().LookAsync(default);
 
@@ -344,6 +347,9 @@ public sealed class FakeSagas : ISagaRuntime
 
     public Dictionary<string, SagaStanding> Standing { get; } = [];
 
+    /// <summary>After which sagas the watch asked.</summary>
+    public List<string> Asked { get; } = [];
+
     public bool Unreachable { get; set; }
 
     public Task<bool> StartAsync(Saga saga, CancellationToken ct)
@@ -353,5 +359,9 @@ public sealed class FakeSagas : ISagaRuntime
         return Task.FromResult(Standing.GetValueOrDefault(saga.Id)?.Status != WorkflowRuntimeStatus.Running);
     }
 
-    public Task<SagaStanding> AskAsync(Saga saga, CancellationToken ct) => Task.FromResult(Standing.GetValueOrDefault(saga.Id, SagaStanding.Absent));
+    public Task<SagaStanding> AskAsync(Saga saga, CancellationToken ct)
+    {
+        Asked.Add(saga.Id);
+        return Task.FromResult(Standing.GetValueOrDefault(saga.Id, SagaStanding.Absent));
+    }
 }

@@ -49,7 +49,8 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
                         new() { Value = lines.Select(line => line.UnitPrice.Minor).ToArray() },
                     },
                 },
-                OpenAttempt(order.OrderId, 1, order.PaymentMethod, now),
+                // A flash order may wait long for its turn: its saga is watched from its start, and until then only the lane is.
+                OpenAttempt(order.OrderId, 1, order.PaymentMethod, now, order.SaleId is null ? options.WatchAfter : options.StuckAfter),
                 Outbox.Command(new OrderCreated(order.OrderId, order.BuyerId, order.Total, lines), order.OrderId),
                 Outbox.Command(StartSaga.LaneOf(order.SaleId), order.OrderId, new StartSaga(order.OrderId, 1)),
             },
@@ -77,7 +78,7 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
 
         await using var open = new NpgsqlBatch(tx.Connection!, tx)
         {
-            BatchCommands = { OpenAttempt(orderId, attempt, paymentMethod, now), Outbox.Command(StartSaga.Lane, orderId, new StartSaga(orderId, attempt)) },
+            BatchCommands = { OpenAttempt(orderId, attempt, paymentMethod, now, options.WatchAfter), Outbox.Command(StartSaga.Lane, orderId, new StartSaga(orderId, attempt)) },
         };
         await open.ExecuteNonQueryAsync(ct);
         return new PlacedOrder(orderId, OrderStatus.Pending, total);
@@ -265,14 +266,14 @@ public sealed partial class CheckoutStore(NpgsqlDataSource database, TimeProvide
         }
     }
 
-    private NpgsqlBatchCommand OpenAttempt(Guid orderId, int attempt, string? paymentMethod, DateTimeOffset now) => new("""
+    private static NpgsqlBatchCommand OpenAttempt(Guid orderId, int attempt, string? paymentMethod, DateTimeOffset now, TimeSpan watchAfter) => new("""
         INSERT INTO attempts (order_id, attempt, status, payment_method, started_at, check_at) VALUES ($1, $2, 'pending', $3, $4, $5)
         """)
     {
         Parameters =
         {
             new() { Value = orderId }, new() { Value = (short)attempt }, new() { Value = (object?)paymentMethod ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text },
-            new() { Value = now }, new() { Value = now + options.WatchAfter },
+            new() { Value = now }, new() { Value = now + watchAfter },
         },
     };
 

@@ -23,6 +23,16 @@ public sealed class SagaStore(NpgsqlDataSource database, TimeProvider time, Outb
         return await reader.ReadAsync(ct) ? ReadSaga(reader) : null;
     }
 
+    /// <summary>From now on the watch asks after the attempt's saga in the usual time.</summary>
+    public async Task WatchFromNowAsync(StartSaga command, CancellationToken ct)
+    {
+        await using var watch = database.CreateCommand("UPDATE attempts SET check_at = $3 WHERE order_id = $1 AND attempt = $2 AND settled_at IS NULL");
+        watch.Parameters.Add(new() { Value = command.OrderId });
+        watch.Parameters.Add(new() { Value = (short)command.Attempt });
+        watch.Parameters.Add(new() { Value = time.GetUtcNow() + options.WatchAfter });
+        await watch.ExecuteNonQueryAsync(ct);
+    }
+
     /// <summary>Attempts that should long have been settled, claimed for a while so that replicas do not ask twice.</summary>
     public async Task<IReadOnlyList<Saga>> ClaimLateAsync(CancellationToken ct)
     {

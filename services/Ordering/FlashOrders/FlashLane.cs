@@ -11,7 +11,7 @@ namespace Marketplace.Ordering.FlashOrders;
 /// that was. Places are this process's memory: one that dies holds none, and what it had started goes on elsewhere.
 /// </summary>
 public sealed partial class FlashLane(
-    SagaStarter starter, NpgsqlDataSource database, TimeProvider time, IOptions<FlashOrderOptions> options, FlashOrderMeter meter, ILogger<FlashLane> log) : BackgroundService
+    SagaStarter starter, SagaStore sagas, NpgsqlDataSource database, TimeProvider time, IOptions<FlashOrderOptions> options, FlashOrderMeter meter, ILogger<FlashLane> log) : BackgroundService
 {
     private readonly SemaphoreSlim free = new(options.Value.UnderWay);
     private readonly SemaphoreSlim something = new(0);
@@ -31,6 +31,7 @@ public sealed partial class FlashLane(
         var kept = false;
         try
         {
+            await sagas.WatchFromNowAsync(command, ct);        // first: a saga nobody watches could get lost
             kept = await starter.StartAsync(command, ct) && Hold((command.OrderId, command.Attempt));
         }
         finally

@@ -147,8 +147,11 @@ public sealed class WhenAClaimBecomesAnOrder : IAsyncLifetime
     public async Task A_missing_saga_is_started_again_in_the_sales_lane_and_one_that_failed_is_parked_and_finished_by_a_retry()
     {
         var order = await shop.HearAsync(shop.Claim(ada));
-        await shop.WatchAsync();                                                     // its command still waits: nothing to add
-        Assert.Equal(1L, await LaneAsync("flash-checkout"));
+        await shop.WatchAsync();                                                     // its turn has not come: nobody is asked
+        Assert.Empty(shop.Sagas.Asked);
+        await shop.StartFlashSagaAsync(order);
+        await shop.WatchAsync();                                                     // its command is still in the lane: nothing to add
+        Assert.Equal((1L, $"{order:N}-1"), (await LaneAsync("flash-checkout"), Assert.Single(shop.Sagas.Asked)));
         await shop.Service.ScalarAsync<object>("UPDATE outbox SET sent_at = now()");
         await shop.WatchAsync();
         Assert.Equal((2L, 0L), (await LaneAsync("flash-checkout"), await LaneAsync("checkout")));

@@ -93,6 +93,7 @@ public sealed class WhenASaleGivesUpAnOrder : IAsyncLifetime
     public async Task One_that_stands_still_is_undone()
     {
         var order = await shop.HearAsync(shop.Claim(ada));
+        await shop.StartFlashSagaAsync(order);
         var saga = await shop.SagaAsync(order);
         await Assert.ThrowsAsync<WorkflowTaskFailedException>(() => shop.RunAsync(order, script: new ScriptedWorkflow().At(nameof(ConfirmOrder), Fault.ForeverBefore)));
         shop.Sagas.Standing[saga.Id] = new SagaStanding(WorkflowRuntimeStatus.Failed, "ConfirmOrder: nobody answered");

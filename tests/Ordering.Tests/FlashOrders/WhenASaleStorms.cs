@@ -32,7 +32,7 @@ public sealed class WhenASaleStorms
         var ended = new HashSet<Guid>();
         while (ended.Count < orders.Count)
         {
-            await StartedAsync(shop, Math.Min(ended.Count + 3, orders.Count));
+            await Eventually.Async(() => Task.FromResult(Flash(shop).Count >= Math.Min(ended.Count + 3, orders.Count)), "whoever is next takes the place that was left");
             Assert.True(Flash(shop).Count <= ended.Count + 3);
             var next = Flash(shop).Select(id => Guid.Parse(id.Split('-')[0])).First(order => !ended.Contains(order));
             await shop.RunAsync(next);
@@ -40,9 +40,9 @@ public sealed class WhenASaleStorms
         }
 
         await Eventually.Async(() => Task.FromResult(shop.Service.Services.GetRequiredService<FlashLane>().UnderWay == 0), "all places are free when all sagas have ended");
-        Assert.Equal(12, Flash(shop).Distinct().Count());
+        Assert.Equal(12, Flash(shop).Count);
 
-        IReadOnlyList<string> Flash(Shop of) => [.. of.Sagas.Started.Where(id => id != $"{ordinary:N}-1")];
+        IReadOnlyList<string> Flash(Shop of) => [.. of.Sagas.Started.Where(id => id != $"{ordinary:N}-1").Distinct()];
     }
 
     [Fact]
