@@ -11,6 +11,7 @@ builder.Services.AddClaims(builder.Configuration);
 var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
+app.MapSales();
 app.MapClaims();
 app.Run();
 
