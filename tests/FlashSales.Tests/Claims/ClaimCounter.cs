@@ -18,10 +18,10 @@ public sealed class ClaimCounter : IAsyncDisposable
 
     public ClaimDesk Desk => Shop.Get<ClaimDesk>();
 
-    public static async Task<ClaimCounter> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null)
+    public static async Task<ClaimCounter> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null, TimeProvider? time = null)
     {
         var shards = new DirectShards();
-        return Open(await FlashSalesFixture.OpenAsync(settings: settings, replace: With(shards)), shards);
+        return Open(await FlashSalesFixture.OpenAsync(time: time, settings: settings, replace: With(shards)), shards);
     }
 
     /// <summary>Another replica; with <paramref name="shards"/> of its own it does not know that they are active elsewhere.</summary>
