@@ -267,7 +267,7 @@ public sealed class Market : IAsyncLifetime
 
     /// <summary>
     /// The books of the whole market, over every journey so far: what is confirmed was charged once and to the penny, what is not holds no
-    /// money; stock is what the movements add up to, and what is reserved is what open reservations hold.
+    /// money; stock is what the movements add up to, and what is reserved is what open reservations hold or sales have.
     /// </summary>
     public async Task BooksBalanceAsync()
     {
@@ -290,11 +290,14 @@ public sealed class Market : IAsyncLifetime
 
         var stock = await SqlAsync<string>("inventory", """
             SELECT s.product_id || ' in ' || s.warehouse || ': stock ' || s.stock || ', moved ' || coalesce(m.moved, 0) || ', reserved ' || s.reserved || ', held ' || coalesce(h.held, 0)
+                || ', set aside for sales ' || coalesce(o.aside, 0)
             FROM stock_levels s
             LEFT JOIN (SELECT product_id, warehouse, sum(quantity) AS moved FROM movements GROUP BY 1, 2) m USING (product_id, warehouse)
             LEFT JOIN (SELECT r.product_id, r.warehouse, sum(r.quantity) AS held FROM reservations r JOIN reservation_attempts a USING (order_id, attempt)
-                       WHERE a.state = 'held' GROUP BY 1, 2) h USING (product_id, warehouse)
-            WHERE s.stock <> coalesce(m.moved, 0) OR s.reserved <> coalesce(h.held, 0)
+                       WHERE a.state = 'held' AND a.sale_id IS NULL GROUP BY 1, 2) h USING (product_id, warehouse)
+            LEFT JOIN (SELECT l.product_id, w.warehouse, sum(w.allotted - w.committed) AS aside FROM allotments l JOIN allotment_levels w USING (sale_id) GROUP BY 1, 2) o
+                USING (product_id, warehouse)
+            WHERE s.stock <> coalesce(m.moved, 0) OR s.reserved <> coalesce(h.held, 0) + coalesce(o.aside, 0)
             LIMIT 1
             """);
         return stock.FirstOrDefault();
