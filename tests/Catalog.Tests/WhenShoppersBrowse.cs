@@ -32,6 +32,22 @@ public sealed class WhenShoppersBrowse(CatalogFixture shop) : IClassFixture<Cata
         Assert.Equal("Newest book", seen[0].Title);
     }
 
+    [Theory]
+    [InlineData("/api/v1/products", 100)]
+    [InlineData("/api/v1/seller/products", 100)]
+    [InlineData("/api/v1/seller/imports", 100)]
+    [InlineData("/api/v1/sellers/0198a000-0000-7000-8000-000000000001/listings", 100)]
+    [InlineData("/api/v1/products/0198a000-0000-7000-8000-000000000001/prices", 100)]
+    public async Task A_page_that_no_list_has_is_refused_by_field(string list, int most)
+    {
+        foreach (var limit in new[] { 0, -1, most + 1, int.MaxValue })
+        {
+            using var reply = await shop.AsBruno.GetAsync($"{list}?limit={limit}");
+            var problem = await AssertProblemAsync(reply, HttpStatusCode.UnprocessableEntity, "/problems/validation");
+            Assert.Equal([$"A page has 1 to {most} entries."], problem.GetProperty("errors").GetProperty("limit").EnumerateArray().Select(why => why.GetString()));
+        }
+    }
+
     [Fact]
     public async Task A_category_shows_everything_below_it_in_one_order()
     {

@@ -122,6 +122,17 @@ public sealed class WhenEventsArrive : IAsyncLifetime
         Assert.Equal([5, 4, 3, 2, 1], seen);
     }
 
+    [Theory]
+    [InlineData("limit=0"), InlineData("limit=-1"), InlineData("limit=2147483647")]
+    public async Task A_page_of_them_that_cannot_be_had_is_refused_by_field(string query)
+    {
+        using var operations = app.As(TestTokens.Operator());
+        using var reply = await operations.GetAsync($"/api/v1/operations/sample/dead-letters?{query}");
+
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, reply.StatusCode);
+        Assert.Contains("A page has 1 to ", JsonDocument.Parse(await reply.Content.ReadAsStringAsync()).RootElement.GetProperty("errors").GetProperty("limit")[0].GetString(), StringComparison.Ordinal);
+    }
+
     private async Task<HttpResponseMessage> DeliverAsync(LampLit lit)
     {
         using var sidecar = app.AsSidecar();

@@ -126,8 +126,11 @@ public static class ImportEndpoints
             after = (at, id);
         }
 
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
+
         response.Headers.CacheControl = "private, no-store";
-        return TypedResults.Ok(await imports.PageAsync(SellerId.Of(user), after, Math.Clamp(limit ?? 20, 1, LargestPage), ct));
+        return TypedResults.Ok(await imports.PageAsync(SellerId.Of(user), after, limit ?? 20, ct));
     }
 
     /// <summary>As pages of JSON, or (<c>Accept: text/csv</c>) all of them as a file that lies well beside the one that was sent.</summary>
@@ -139,11 +142,13 @@ public static class ImportEndpoints
         var after = 0L;
         if (!string.IsNullOrEmpty(cursor) && !(Cursor.TryDecode(cursor, out var parts) && parts is [var number] && long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out after)))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
+        if (PageSize.Wrong(limit, ErrorsAtOnce) is { } wrong)
+            return wrong;
 
         http.Response.Headers.CacheControl = "private, no-store";
         http.Response.Headers.Vary = HeaderNames.Accept;
         if (!http.Request.GetTypedHeaders().Accept.Any(type => type.MediaType.Equals(Csv, StringComparison.OrdinalIgnoreCase)))
-            return TypedResults.Ok(await imports.ErrorsAsync(importId, after, Math.Clamp(limit ?? LargestPage, 1, ErrorsAtOnce), ct));
+            return TypedResults.Ok(await imports.ErrorsAsync(importId, after, limit ?? LargestPage, ct));
 
         http.Response.ContentType = "text/csv; charset=utf-8";
         http.Response.Headers.ContentDisposition = $"attachment; filename=\"import-{importId}-errors.csv\"";

@@ -70,9 +70,11 @@ public static class ListingEndpoints
     {
         if (!TryReadCursor(cursor, out var after))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
         response.Headers.CacheControl = SharedBriefly;
-        return TypedResults.Ok(await listings.PageAsync(string.IsNullOrEmpty(category) ? null : category, seller, after, Math.Clamp(limit ?? 20, 1, LargestPage), ct));
+        return TypedResults.Ok(await listings.PageAsync(string.IsNullOrEmpty(category) ? null : category, seller, after, limit ?? 20, ct));
     }
 
     private static async Task<Results<Ok<Page>, ProblemHttpResult>> ListOwnAsync(
@@ -82,9 +84,11 @@ public static class ListingEndpoints
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
         if (status is not (null or "" or ListingStatus.Draft or ListingStatus.Published))
             return Problems.Validation(("status", "Either draft or published."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
         response.Headers.CacheControl = Own;
-        return TypedResults.Ok(await listings.PageOfAsync(SellerId.Of(user), string.IsNullOrEmpty(status) ? null : status, after, Math.Clamp(limit ?? 20, 1, LargestPage), ct));
+        return TypedResults.Ok(await listings.PageOfAsync(SellerId.Of(user), string.IsNullOrEmpty(status) ? null : status, after, limit ?? 20, ct));
     }
 
     private static async Task<Results<Ok<Listing>, NotFound, StatusCodeHttpResult>> GetOwnAsync(

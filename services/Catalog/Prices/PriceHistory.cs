@@ -30,12 +30,14 @@ public static class PriceHistoryEndpoints
         var before = long.MaxValue;
         if (!string.IsNullOrEmpty(cursor) && !(Cursor.TryDecode(cursor, out var parts) && parts is [var entry] && long.TryParse(entry, NumberStyles.None, CultureInfo.InvariantCulture, out before)))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
         await using var connection = await database.OpenConnectionAsync(ct);
         if (!await IsShownAsync(connection, productId, ct))
             return TypedResults.NotFound();
 
-        var (items, next) = await PageAsync(connection, productId, before, Math.Clamp(limit ?? 20, 1, LargestPage), ct);
+        var (items, next) = await PageAsync(connection, productId, before, limit ?? 20, ct);
         var reduced = await ReductionAsync(connection, productId, ct);
         response.Headers.CacheControl = "public, max-age=1";
         return TypedResults.Ok(new PriceHistory(items, next, reduced?.Lowest, reduced?.At));

@@ -20,11 +20,13 @@ public static class ShopEndpoints
     {
         if (!ListingEndpoints.TryReadCursor(cursor, out var after))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
         await using var count = database.CreateCommand("SELECT count(*) FROM listings WHERE seller_id = $1 AND deleted_at IS NULL AND status = 'published'");
         count.Parameters.Add(new() { Value = sellerId });
         var published = (long)(await count.ExecuteScalarAsync(ct))!;
-        var page = await listings.PageAsync(null, sellerId, after, Math.Clamp(limit ?? 20, 1, LargestPage), ct);
+        var page = await listings.PageAsync(null, sellerId, after, limit ?? 20, ct);
         response.Headers.CacheControl = "public, max-age=1";
         return TypedResults.Ok(new Shop(sellerId, published, page.Items, page.Next));
     }

@@ -7,6 +7,8 @@ namespace Marketplace.Fulfilment.Parcels;
 
 public static class ShipmentEndpoints
 {
+    private const int LargestPage = 100;
+
     private static readonly string[] Stages = ["created", "shipped", "out_for_delivery", "delivered", "cancelled"];
 
     public static void MapShipments(this IEndpointRouteBuilder routes)
@@ -60,8 +62,8 @@ public static class ShipmentEndpoints
             before = id;
         }
 
-        if (limit is < 1 or > 100)
-            return Problems.Validation(("limit", "A page has 1 to 100 entries."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
         return status is null || Stages.Contains(status) ? null : Problems.Validation(("status", $"One of {string.Join(", ", Stages)}."));
     }
 }

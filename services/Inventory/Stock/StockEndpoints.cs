@@ -9,6 +9,8 @@ namespace Marketplace.Inventory.Stock;
 
 public static class StockEndpoints
 {
+    private const int LargestPage = 500;
+
     public static void MapStock(this IEndpointRouteBuilder routes)
     {
         routes.MapGet("/api/v1/stock/{productId:guid}", ReadAsync).AllowAnonymous();
@@ -63,7 +65,9 @@ public static class StockEndpoints
             after = (productId, warehouse);
         }
 
-        var size = Math.Clamp(limit ?? 100, 1, 500);
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong) return wrong;
+
+        var size = limit ?? 100;
         var levels = await stock.OfSellerAsync(SellerId.Of(user), after, size + 1, ct);
         WarehouseStock[] page = [.. levels.Take(size)];
         return TypedResults.Ok(new StockPage(page, levels.Count > size ? Cursor.Encode(page[^1].ProductId, page[^1].Warehouse) : null));

@@ -6,6 +6,8 @@ namespace Marketplace.Notifications.Messages;
 
 public static class MessageEndpoints
 {
+    private const int LargestPage = 100;
+
     public static void MapMessages(this IEndpointRouteBuilder routes) =>
         routes.MapGet("/api/v1/notifications", ListAsync).RequireAuthorization(Policies.Buyer);
 
@@ -19,8 +21,8 @@ public static class MessageEndpoints
             before = id;
         }
 
-        if (limit is < 1 or > 100)
-            return Problems.Validation(("limit", "A page has 1 to 100 entries."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
         return TypedResults.Ok(await messages.OfBuyerAsync(Buyer.Id(user), before, limit ?? 20, ct));
     }
 }

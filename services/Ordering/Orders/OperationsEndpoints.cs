@@ -9,6 +9,8 @@ namespace Marketplace.Ordering.Orders;
 /// <summary>The operator's desk: what stands still and why, and the two ways out.</summary>
 public static class OperationsEndpoints
 {
+    private const int LargestPage = 200;
+
     public static void MapOrderOperations(this IEndpointRouteBuilder routes)
     {
         var operations = routes.MapGroup("/api/v1/operations/orders").RequireAuthorization(Policies.Operator);
@@ -25,8 +27,9 @@ public static class OperationsEndpoints
         if (status is not null && !OrderStatus.All.Contains(status))
             return Problems.Validation(("state", $"parked, {string.Join(", ", OrderStatus.All.Select(known => known.ToLowerInvariant()))}, or nothing for all."));
         if (!OrderPage.TryStart(cursor, out var before)) return Problems.Validation(("cursor", "Not a cursor of this list."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong) return wrong;
 
-        var size = Math.Clamp(limit ?? 50, 1, 200);
+        var size = limit ?? 50;
         var found = await orders.InStateAsync(status, parked, before, size + 1, ct);
         return TypedResults.Ok(new OperatorPage([.. found.Take(size).Select(OperatorOrder.Of)], OrderPage.NextAfter(found, size)));
     }

@@ -9,6 +9,8 @@ namespace Marketplace.Ordering.Orders;
 
 public static class OrderEndpoints
 {
+    private const int LargestPage = 100;
+
     public static void MapOrders(this IEndpointRouteBuilder routes)
     {
         var orders = routes.MapGroup("/api/v1/orders").RequireAuthorization();
@@ -24,7 +26,9 @@ public static class OrderEndpoints
         ClaimsPrincipal user, OrderStore orders, string? cursor, int? limit, CancellationToken ct)
     {
         if (!OrderPage.TryStart(cursor, out var before)) return Problems.Validation(("cursor", "Not a cursor of this list."));
-        var size = Math.Clamp(limit ?? 20, 1, 100);
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong) return wrong;
+
+        var size = limit ?? 20;
         var found = await orders.OfBuyerAsync(Buyer.Id(user), before, size + 1, ct);
         return TypedResults.Ok(OrderPage.Of(found, size, order => OrderListItem.Of(order)));
     }

@@ -10,6 +10,8 @@ namespace Marketplace.Payments.Charges;
 
 public static partial class ChargeEndpoints
 {
+    private const int LargestPage = 100;
+
     public static void MapCharges(this IEndpointRouteBuilder routes)
     {
         routes.MapInternal("/internal/charges").MapPost("/", ChargeAsync);
@@ -47,8 +49,8 @@ public static partial class ChargeEndpoints
         var before = Guid.Empty;
         if (cursor is not null && !(Cursor.TryDecode(cursor, out var parts) && parts is [var id] && Guid.TryParse(id, out before)))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
-        if (limit is < 1 or > 100)
-            return Problems.Validation(("limit", "A page has 1 to 100 entries."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
         var page = await payments.OfBuyerAsync(Buyer.Id(user), orderId, cursor is null ? null : before, limit ?? 20, ct);
         return orderId is not null && page.Items.Count == 0 ? TypedResults.NotFound() : TypedResults.Ok(page);   // nobody else's order is confirmed to exist

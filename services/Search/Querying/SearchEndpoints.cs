@@ -41,6 +41,8 @@ public static class SearchEndpoints
             errors.Add(("maxPrice", "The highest price is below the lowest."));
         if (minRating is not (null or >= 0 and <= 5))
             errors.Add(("minRating", "Ratings go from 1 to 5."));
+        if (PageSize.IsWrong(limit, LargestPage, out var why))
+            errors.Add(("limit", why));
         var order = OrderOf(sort);
         if (order is null)
             errors.Add(("sort", "Sort by relevance, price, -price, rating, newest or bestselling."));
@@ -60,7 +62,7 @@ public static class SearchEndpoints
             return Problems.Validation([.. errors]);
 
         var wish = new Wish(
-            q ?? "", new Filters(chosen, minPrice, maxPrice, minRating is > 0 ? minRating : null, inStock ?? false), order!.Value, Math.Clamp(limit ?? 20, 1, LargestPage), counted!, highlight ?? false);
+            q ?? "", new Filters(chosen, minPrice, maxPrice, minRating is > 0 ? minRating : null, inStock ?? false), order!.Value, limit ?? 20, counted!, highlight ?? false);
         if (await search.FindAsync(wish, cursor, ct) is not { } page)
             return Problems.Validation(("cursor", "This is not a cursor of this search."));
 

@@ -127,6 +127,8 @@ public sealed class WhenStockIsCounted : IAsyncLifetime
         Assert.Equal(6, found.Distinct().Count());
         Assert.Equal(6, found.Count);
         Assert.Empty((await other.GetFromJsonAsync<JsonElement>("/api/v1/seller/stock")).GetProperty("items").EnumerateArray());
+        foreach (var wrong in (string[])["cursor=rubbish", "limit=0", "limit=501"])
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await other.GetAsync($"/api/v1/seller/stock?{wrong}")).StatusCode);
     }
 
     private Task<HttpResponseMessage> CountAsync(params (Guid Product, string Warehouse, int OnHand)[] lines) =>

@@ -83,7 +83,8 @@ public sealed class WhenOrdersAreRead : IAsyncLifetime
         while (next is not null);
 
         Assert.Equal(orders.AsEnumerable().Reverse(), found);
-        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await buyer.GetAsync("/api/v1/orders?cursor=rubbish")).StatusCode);
+        foreach (var wrong in (string[])["cursor=rubbish", "limit=0", "limit=101"])
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await buyer.GetAsync($"/api/v1/orders?{wrong}")).StatusCode);
     }
 
     [Fact]
@@ -101,7 +102,8 @@ public sealed class WhenOrdersAreRead : IAsyncLifetime
         }
 
         Assert.Equal(3, (await desk.GetFromJsonAsync<JsonElement>("/api/v1/operations/orders")).GetProperty("items").GetArrayLength());
-        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await desk.GetAsync("/api/v1/operations/orders?state=lost';--")).StatusCode);
+        foreach (var wrong in (string[])["state=lost';--", "limit=-1", "limit=201"])
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await desk.GetAsync($"/api/v1/operations/orders?{wrong}")).StatusCode);
         Assert.Equal(HttpStatusCode.OK, (await desk.GetAsync($"/api/v1/orders/{open}")).StatusCode);
     }
 

@@ -57,8 +57,10 @@ internal static partial class DeadLetterRoutes
         var before = Guid.AllBitsSet;
         if (cursor is not null && !(Cursor.TryDecode(cursor, out var parts) && parts is [var last] && Guid.TryParse(last, out before)))
             return Problems.Validation(("cursor", "This is not a cursor of this list."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
-        var size = Math.Clamp(limit ?? 50, 1, LargestPage);
+        var size = limit ?? 50;
         await using var select = database.CreateCommand("""
             SELECT dead_letter_id, event_id, topic, envelope, times, received_at, last_error FROM dead_letters
             WHERE dead_letter_id < $1 ORDER BY dead_letter_id DESC LIMIT $2
