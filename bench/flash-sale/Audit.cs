@@ -75,7 +75,7 @@ internal sealed class Audit(Shop shop, Guid saleId, Guid productId, int units, i
         Check(numbers.Count == units && numbers.Distinct().Count() == units && numbers.All(number => number >= 1 && number <= units), $"the paid claims hold {numbers.Count} units, {numbers.Distinct().Count()} different ones");
         var told = storm.Buyers.Where(buyer => buyer.Ending == Ending.Paid).Select(buyer => buyer.Account.Id).ToHashSet();
         Check(told.SetEquals(paid), "those who were told that they have paid are not those whose claims are paid");
-        var places = await shop.OneAsync<long>("flashsales", "SELECT count(DISTINCT buyer_id) FROM queue_places WHERE sale_id = $1", saleId);
+        var places = await shop.OneAsync<long>("flashsales", "SELECT count(DISTINCT buyer_id) FROM places WHERE sale_id = $1", saleId);
         var joined = storm.Buyers.Count(buyer => buyer.HasJoined);
         lines.Add($"places: {places:N0} in the queue's table, {joined:N0} buyers hold a ticket");
         Check(places >= joined, $"{joined - places} buyers hold a ticket for a place that is not there");

@@ -87,7 +87,15 @@ internal sealed class Crowd(Shop shop, Generator gateway, Generator provider, in
             await row.WriteAsync((short)(now.Year + 1), NpgsqlDbType.Smallint, ct);
             await row.WriteAsync(true, NpgsqlDbType.Boolean, ct);
         });
-        foreach (var (database, tables) in (ReadOnlySpan<(string, string)>)[("identity", "accounts, addresses, sessions, refresh_tokens"), ("payments", "customers, payment_methods")])
+        await CopyAsync("flashsales", "express_checkouts (buyer_id, address_id, name, line1, city, postal_code, country, contact_email, contact_name, payment_method, changed_at)", accounts, async (row, account) =>
+        {
+            await row.WriteAsync(account.Id, NpgsqlDbType.Uuid, ct);
+            await row.WriteAsync(AddressOf(account), NpgsqlDbType.Uuid, ct);
+            foreach (var text in (string[])["Ada Buyer", "1 Market Street", "London", "N1 9GU", "GB", account.Email, "Ada Buyer"]) await row.WriteAsync(text, NpgsqlDbType.Text, ct);
+            await row.WriteAsync(MethodOf(account), NpgsqlDbType.Uuid, ct);
+            await row.WriteAsync(now, NpgsqlDbType.TimestampTz, ct);
+        });
+        foreach (var (database, tables) in (ReadOnlySpan<(string, string)>)[("identity", "accounts, addresses, sessions, refresh_tokens"), ("payments", "customers, payment_methods"), ("flashsales", "express_checkouts")])
             shop.Database(database).CreateCommand($"ANALYZE {tables}").ExecuteNonQuery();   // as autovacuum would have done long before a sale
     }
 

@@ -12,18 +12,18 @@ internal static class Plot
     private const int Right = 150;
     private const int PanelHeight = 250;
     private const int Gap = 62;
-    private const int Top = 64;
+    private const int Top = 96;
 
     /// <param name="start">Of the sale, on the clock of <paramref name="figures"/>.</param>
     public static string Draw(string title, Figures figures, IReadOnlyList<Sample> samples, IReadOnlyList<(string What, TimeSpan At)> kills, TimeSpan from, TimeSpan start, TimeSpan to, int units)
     {
         var svg = new StringBuilder();
-        const int height = Top + 3 * PanelHeight + 2 * Gap + 60;
+        const int height = Top + 3 * PanelHeight + 2 * Gap + 36;
         svg.Append(Invariant($"""
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {Width} {height}" width="{Width}" height="{height}" font-family="system-ui, sans-serif" font-size="13">
             <rect width="100%" height="100%" fill="#ffffff"/>
             <text x="{Left}" y="28" font-size="18" font-weight="600" fill="#1b1b1b">{title}</text>
-            <text x="{Left}" y="48" fill="#555">seconds from the start of the sale; dashed red: a process killed with SIGKILL</text>
+            <text x="{Left}" y="52" fill="#555">seconds from the start of the sale; dashed red: a process killed with SIGKILL</text>
 
             """));
 
