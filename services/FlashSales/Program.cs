@@ -1,11 +1,13 @@
 using Marketplace.FlashSales.Claims;
 using Marketplace.FlashSales.Sales;
+using Marketplace.FlashSales.WaitingRoom;
 using Marketplace.Hosting;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.AddMarketplaceDefaults(database: "flashsales");
 builder.Services.AddValidation();
 builder.Services.AddSales();
+builder.Services.AddWaitingRoom();
 builder.Services.AddClaims(builder.Configuration);
 
 var app = builder.Build();
