@@ -1,6 +1,7 @@
 using Marketplace.Gateway;
 using Marketplace.Gateway.Caching;
 using Marketplace.Gateway.Documents;
+using Marketplace.Gateway.FlashSales;
 using Marketplace.Gateway.Limits;
 using Marketplace.Gateway.Routes;
 using Marketplace.Hosting;
@@ -18,6 +19,7 @@ builder.Services.AddSingleton<Sidecar>();
 builder.Services.AddSingleton<Forwarding>();
 builder.Services.AddSingleton<SharedReads>();
 builder.Services.AddSingleton<MergedOpenApi>();
+builder.Services.AddFlashSales();
 builder.Services.AddDoorCors(builder.Configuration);
 
 var app = builder.Build();
@@ -35,6 +37,7 @@ app.UseMiddleware<RateLimits>();
 app.UseWhere(Asks.ForWhatIsNotForEverybody, door => door.UseAuthorization());
 
 app.MapPublicRoutes();
+app.MapQueues();
 app.MapReadiness();
 app.MapGet("/openapi/v1.json", (MergedOpenApi documents, CancellationToken ct) => documents.GetAsync(ct));
 app.MapDocumentationPage();

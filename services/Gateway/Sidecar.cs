@@ -13,24 +13,30 @@ public sealed class Sidecar
             ? new Uri(endpoint).GetLeftPart(UriPartial.Authority)
             : $"http://127.0.0.1:{configuration["DAPR_HTTP_PORT"] ?? "3500"}";
         ApiToken = configuration["DAPR_API_TOKEN"] is { Length: > 0 } token ? token : null;
-        Http = new(new SocketsHttpHandler
-        {
-            UseProxy = false,
-            UseCookies = false,
-            AllowAutoRedirect = false,
-            ConnectTimeout = TimeSpan.FromSeconds(2),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(10),
-            EnableMultipleHttp2Connections = false,
-            ActivityHeadersPropagator = new TraceOnly(),
-        });
+        Http = new(Pool());
+        ForStorms = new(Pool());
     }
 
     public HttpMessageInvoker Http { get; }
+
+    /// <summary>Connections of their own, so that what comes by the ten thousand shares none with what comes every day.</summary>
+    public HttpMessageInvoker ForStorms { get; }
 
     public string? ApiToken { get; }
 
     /// <summary>What stands before a service's own path.</summary>
     public string PrefixOf(string app) => $"{address}/v1.0/invoke/{app}/method";
+
+    private static SocketsHttpHandler Pool() => new()
+    {
+        UseProxy = false,
+        UseCookies = false,
+        AllowAutoRedirect = false,
+        ConnectTimeout = TimeSpan.FromSeconds(2),
+        PooledConnectionLifetime = TimeSpan.FromMinutes(10),
+        EnableMultipleHttp2Connections = false,
+        ActivityHeadersPropagator = new TraceOnly(),
+    };
 }
 
 /// <summary>The framework passes on a trace's baggage as well: what a client wrote there would reach every service, and on a shared read in another's name.</summary>

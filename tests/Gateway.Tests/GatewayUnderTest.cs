@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Marketplace.TestKit;
+using Marketplace.WaitingRoom;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Mvc.Testing;
 using Microsoft.AspNetCore.TestHost;
@@ -18,6 +19,8 @@ namespace Marketplace.Gateway.Tests;
 /// <summary>The real gateway on a real socket (paths are taken apart by Kestrel, not by a test server) before a sidecar that takes notes.</summary>
 public sealed class GatewayUnderTest : WebApplicationFactory<Program>
 {
+    private const string TicketKey = "a2V5IHRoYXQgc2lnbnMgcXVldWUgdGlja2V0cyBpbiB0ZXN0cyE=";
+
     private readonly Dictionary<string, string?> settings;
     private readonly FakeTimeProvider? clock;
 
@@ -26,6 +29,9 @@ public sealed class GatewayUnderTest : WebApplicationFactory<Program>
         (Sidecar, this.settings, this.clock) = (sidecar, settings, clock);
         UseKestrel();   // a port given here would be set while Program may be starting the server already
     }
+
+    /// <summary>What the gateway verifies tickets with.</summary>
+    public static TicketKeys Tickets { get; } = TicketKeys.Parse(TicketKey);
 
     public FakeSidecar Sidecar { get; }
 
@@ -39,6 +45,7 @@ public sealed class GatewayUnderTest : WebApplicationFactory<Program>
         {
             ["DAPR_HTTP_ENDPOINT"] = sidecar.Address,
             ["Auth:Jwks"] = TestTokens.Jwks,
+            ["QueueTickets:Keys"] = TicketKey,
             ["Health:Sidecar"] = "false",
         };
         foreach (var (key, value) in settings ?? new Dictionary<string, string?>())

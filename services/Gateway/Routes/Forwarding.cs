@@ -29,10 +29,11 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
     {
         var prefix = sidecar.PrefixOf(route.App);
         var transformer = new Crossing(sidecar, route);
-        return http => PassAsync(http, route, prefix, transformer);
+        var connections = route.Storm is null ? sidecar.Http : sidecar.ForStorms;
+        return http => PassAsync(http, route, prefix, connections, transformer);
     }
 
-    private async Task PassAsync(HttpContext http, PublicRoute route, string prefix, Crossing crossing)
+    private async Task PassAsync(HttpContext http, PublicRoute route, string prefix, HttpMessageInvoker connections, Crossing crossing)
     {
         if (crossing.Unwritable(http.Request.Headers) is { } header)
         {
@@ -40,7 +41,7 @@ public sealed partial class Forwarding(Sidecar sidecar, IHttpForwarder forwarder
             return;
         }
 
-        var error = await forwarder.SendAsync(http, prefix, sidecar.Http, config, crossing, http.RequestAborted);
+        var error = await forwarder.SendAsync(http, prefix, connections, config, crossing, http.RequestAborted);
         if (error == ForwarderError.None || http.Response.HasStarted)
             return;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using Marketplace.Gateway.Caching;
+using Marketplace.Gateway.FlashSales;
 using Marketplace.Hosting;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.Extensions.Options;
@@ -17,7 +18,7 @@ public static class PublicRouteEndpoints
         {
             var shared = route.Access == Access.Shared;
             var endpoint = app
-                .MapMethods(route.Pattern, shared ? [HttpMethods.Get, HttpMethods.Head] : [route.Method], shared ? reads.Of(route) : forwarding.To(route))
+                .MapMethods(route.Pattern, shared ? [HttpMethods.Get, HttpMethods.Head] : [route.Method], shared ? reads.Of(route) : app.Services.InStorm(route, forwarding.To(route)))
                 .WithMetadata(route);
             _ = route.Access switch
             {
