@@ -18,16 +18,17 @@ public sealed class ClaimDesk
     private readonly ClaimOptions options;
     private readonly ConcurrentDictionary<(Guid SaleId, int Shard), Batcher<Wish, Decided>> queues = new();
     private readonly ConcurrentDictionary<(Guid SaleId, int Shard, bool MayWait), long> nothingLeft = new();
-    private readonly Batcher<(Guid SaleId, Guid BuyerId), Standing?> standings;
+    private readonly Batcher<(Guid SaleId, Guid BuyerId), LastClaim?> lastClaims;
 
     public ClaimDesk(IShards shards, ClaimStore store, TimeProvider time, ClaimMeter meter, IOptions<ClaimOptions> options)
     {
         (this.shards, this.store, this.time, this.meter, this.options) = (shards, store, time, meter, options.Value);
-        standings = new(this.options.BatchSize, this.options.GatherFor, ReadStandingsAsync);
+        lastClaims = new(this.options.BatchSize, this.options.GatherFor, ReadLastClaimsAsync);
     }
 
     /// <exception cref="ShardAwayException">No decision; the same claim may be made again.</exception>
-    public async Task<Decided> DecideAsync(Sale sale, Guid buyer, int quantity, CancellationToken ct)
+    /// <param name="rank">Of the buyer's place in the queue.</param>
+    public async Task<Decided> DecideAsync(Sale sale, Guid buyer, long rank, int quantity, CancellationToken ct)
     {
         // Buyers are spread over the shards; who finds none of their own shard's units looks for another shard's. Only when none has any they wait.
         var count = ShardTerms.ShardsOf(sale);
@@ -38,7 +39,7 @@ public sealed class ClaimDesk
             var (shard, mayWait) = ((home + step) % count, step >= count);
             if (RemembersNothingLeft(sale.SaleId, shard, mayWait)) continue;
             asked = true;
-            var decided = await QueueOf(sale.SaleId, shard).AskAsync(new Wish(buyer, quantity, mayWait), ct);
+            var decided = await QueueOf(sale.SaleId, shard).AskAsync(new Wish(buyer, rank, quantity, mayWait), ct);
             if (decided.Outcome is not (Outcome.NoneHere or Outcome.SoldOut)) return decided;
 
             // For two units there may be none left where there is still one.
@@ -47,16 +48,19 @@ public sealed class ClaimDesk
 
         if (asked) return new Decided(Outcome.SoldOut);
         meter.Remembered();
-        return await StandingAsync(sale.SaleId, buyer, ct) is { Claim: { State: not (ClaimState.Released or ClaimState.Missed) } claim } standing
-            ? Decided.Of(new Answer(claim, standing.Position))
-            : new Decided(Outcome.SoldOut);
+        return await LastClaimAsync(sale.SaleId, buyer, ct) switch
+        {
+            { Claim: { State: not (ClaimState.Released or ClaimState.Missed) } claim } standing => Decided.Of(new Answer(claim, standing.Position)),
+            { Claim.Rank: var used } when used == rank => new Decided(Outcome.UsedUp),
+            _ => new Decided(Outcome.SoldOut),
+        };
     }
 
     /// <summary>The buyer's last claim in the sale, over or not; null: they never made one.</summary>
-    public Task<Standing?> StandingAsync(Guid saleId, Guid buyer, CancellationToken ct) => standings.AskAsync((saleId, buyer), ct);
+    public Task<LastClaim?> LastClaimAsync(Guid saleId, Guid buyer, CancellationToken ct) => lastClaims.AskAsync((saleId, buyer), ct);
 
     /// <summary>Gives up a place on the waiting list. False: the buyer has units, or nothing at all.</summary>
-    public async Task<bool> LeaveAsync(Standing standing, Guid saleId) =>
+    public async Task<bool> LeaveAsync(LastClaim standing, Guid saleId) =>
         standing.Claim.State == ClaimState.Waiting && await shards.LeaveAsync(saleId, standing.Shard, standing.Claim.BuyerId);
 
     // Not GetHashCode, which is another in every process; the tail of an id is random.
@@ -74,9 +78,9 @@ public sealed class ClaimDesk
     private bool RemembersNothingLeft(Guid saleId, int shard, bool mayWait) =>
         nothingLeft.TryGetValue((saleId, shard, mayWait), out var since) && time.GetElapsedTime(since) < options.SoldOutFor;
 
-    private async Task<IReadOnlyList<Standing?>> ReadStandingsAsync(IReadOnlyList<(Guid SaleId, Guid BuyerId)> whose)
+    private async Task<IReadOnlyList<LastClaim?>> ReadLastClaimsAsync(IReadOnlyList<(Guid SaleId, Guid BuyerId)> whose)
     {
-        var found = await store.StandingsAsync([.. whose.Distinct()], default);
+        var found = await store.LastClaimsAsync([.. whose.Distinct()], default);
         return [.. whose.Select(one => found.GetValueOrDefault(one))];
     }
 }

@@ -2,7 +2,6 @@ using System.ComponentModel.DataAnnotations;
 using System.Security.Claims;
 using Marketplace.FlashSales.Sales;
 using Marketplace.Hosting;
-using Marketplace.WaitingRoom;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 
@@ -26,7 +25,7 @@ public static class ClaimEndpoints
 
     private static async Task<Results<Accepted<ClaimReply>, ProblemHttpResult>> ClaimAsync(
         Guid saleId, [FromBody(EmptyBodyBehavior = Microsoft.AspNetCore.Mvc.ModelBinding.EmptyBodyBehavior.Allow)] ClaimRequest? request,
-        [FromHeader(Name = TicketHeader)] string? ticket, ClaimsPrincipal user, ClaimGate gate, ClaimDesk desk, SaleMemory sales, CancellationToken ct)
+        [FromHeader(Name = TicketHeader)] string? ticket, ClaimsPrincipal user, ClaimGate gate, ClaimDesk desk, Farewells farewells, SaleMemory sales, CancellationToken ct)
     {
         var buyer = Buyer.Id(user);
         var quantity = request?.Quantity ?? 1;
@@ -34,22 +33,22 @@ public static class ClaimEndpoints
         if (quantity < 1 || quantity > sale.LimitPerCustomer)
             return Problems.Validation(("quantity", $"Between 1 and {sale.LimitPerCustomer} of it may be bought by one customer."));
 
-        if (await gate.WhyNotAsync(sale, buyer, ticket, ct) is { } refusal)
-        {
-            // Whoever has a claim is told of it again: the place may be used up by that very claim.
-            return refusal.Final && await desk.StandingAsync(saleId, buyer, ct) is { } standing ? Again(standing, saleId) : refusal.Problem;
-        }
+        var admittance = await gate.LookAsync(sale, buyer, ticket, ct);
+        if (admittance.Rank is not { } rank)
+            return admittance.TellOfClaim && await desk.LastClaimAsync(saleId, buyer, ct) is { } standing ? Again(standing, saleId) : admittance.Refusal!;
 
         Decided decided;
         try
         {
-            decided = await desk.DecideAsync(sale, buyer, quantity, ct);
+            decided = await desk.DecideAsync(sale, buyer, rank, quantity, ct);
         }
         catch (ShardAwayException)
         {
             return Problems.Of(StatusCodes.Status503ServiceUnavailable, "unavailable", "Your claim could not be decided right now; claim again, it counts once.");
         }
 
+        if (decided.Outcome is Outcome.Held or Outcome.SoldOut or Outcome.UsedUp) farewells.Tell(saleId, rank);
+        if (decided.Outcome == Outcome.UsedUp && await desk.LastClaimAsync(saleId, buyer, ct) is { } over) return Again(over, saleId);
         return decided.Outcome switch
         {
             Outcome.Held => Placed(saleId, decided),
@@ -64,7 +63,7 @@ public static class ClaimEndpoints
         Guid saleId, ClaimsPrincipal user, ClaimDesk desk, SaleMemory sales, TimeProvider time, CancellationToken ct)
     {
         if (await sales.FindAsync(saleId, ct) is not { IsAnnounced: true } sale) return ClaimProblems.NoSuchSale();
-        if (await desk.StandingAsync(saleId, Buyer.Id(user), ct) is not { } mine)
+        if (await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) is not { } mine)
         {
             // After the sale everybody has an answer, also who never got as far as to claim.
             return sale.IsOver(time.GetUtcNow())
@@ -81,11 +80,11 @@ public static class ClaimEndpoints
 
     private static async Task<Results<NoContent, ProblemHttpResult>> LeaveAsync(Guid saleId, ClaimsPrincipal user, ClaimDesk desk, CancellationToken ct)
     {
-        if (await desk.StandingAsync(saleId, Buyer.Id(user), ct) is not { } mine) return TypedResults.NoContent();
+        if (await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) is not { } mine) return TypedResults.NoContent();
         try
         {
             if (mine.Claim.State == ClaimState.Waiting && !await desk.LeaveAsync(mine, saleId))
-                mine = await desk.StandingAsync(saleId, Buyer.Id(user), ct) ?? mine;         // got a unit at the same moment, or left twice
+                mine = await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) ?? mine;         // got a unit at the same moment, or left twice
         }
         catch (ShardAwayException)
         {
@@ -98,10 +97,10 @@ public static class ClaimEndpoints
             : TypedResults.NoContent();
     }
 
-    private static Results<Accepted<ClaimReply>, ProblemHttpResult> Again(Standing standing, Guid saleId) => standing.Claim.State switch
+    private static Results<Accepted<ClaimReply>, ProblemHttpResult> Again(LastClaim standing, Guid saleId) => standing.Claim.State switch
     {
-        ClaimState.Released => ClaimProblems.Released(standing),
-        ClaimState.Missed => ClaimProblems.SoldOut(),
+        ClaimState.Missed when standing.Reason is MissedReason.SoldOut or MissedReason.Ended => ClaimProblems.SoldOut(),
+        ClaimState.Released or ClaimState.Missed => ClaimProblems.Released(standing),
         _ => Placed(saleId, Decided.Of(new Answer(standing.Claim, standing.Position))),
     };
 
@@ -131,10 +130,14 @@ internal static class ClaimProblems
     public static ProblemHttpResult NotStarted(Sale sale) => Problems.Of(
         StatusCodes.Status409Conflict, "sale-not-started", "The sale has not started yet.", null, new Dictionary<string, object?> { ["startsAt"] = sale.StartsAt });
 
+    public static ProblemHttpResult NotAdmitted(Marketplace.WaitingRoom.Standing? standing) => Problems.Of(
+        StatusCodes.Status409Conflict, "not-admitted", "It is not your turn yet.", null,
+        new Dictionary<string, object?> { ["position"] = standing?.Position, ["waitSeconds"] = standing?.WaitSeconds });
+
     public static ProblemHttpResult NoCheckout() => Problems.Of(
         StatusCodes.Status409Conflict, "express-checkout-missing", "Leave an address and a payment method first.");
 
-    public static ProblemHttpResult Released(Standing standing) => Problems.Of(
+    public static ProblemHttpResult Released(LastClaim standing) => Problems.Of(
         StatusCodes.Status409Conflict, "claim-released", "Your claim came to nothing; join the queue again to try once more.", null,
         new Dictionary<string, object?> { ["claimId"] = standing.Claim.ClaimId, ["orderId"] = standing.Claim.OrderId, ["reason"] = standing.Reason });
 }

@@ -1,28 +1,77 @@
 using Marketplace.FlashSales.Sales;
+using Marketplace.FlashSales.WaitingRoom;
 using Marketplace.Hosting;
 using Marketplace.WaitingRoom;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Extensions.Options;
 
 namespace Marketplace.FlashSales.Claims;
 
-/// <summary>Whether somebody may claim now: with their own ticket, their place in the queue, and not before they were let in.</summary>
-public sealed class ClaimGate(TicketKeys keys, TimeProvider time)
+/// <summary>Whether somebody may claim now: with their own ticket, from the place it names, and not before they were let in.</summary>
+public sealed class ClaimGate
 {
-    /// <summary>Null: they may.</summary>
-    public async Task<Refusal?> WhyNotAsync(Sale sale, Guid buyer, string? text, CancellationToken ct)
+    private readonly TicketKeys keys;
+    private readonly Places places;
+    private readonly AdmissionBoard board;
+    private readonly TimeProvider time;
+    private readonly Batcher<Ticket, TicketPlace> lookups;
+
+    public ClaimGate(TicketKeys keys, Places places, AdmissionBoard board, TimeProvider time, IOptions<ClaimOptions> options)
     {
-        await Task.CompletedTask;
+        (this.keys, this.places, this.board, this.time) = (keys, places, board, time);
+        lookups = new(options.Value.BatchSize, options.Value.GatherFor, LookUpAsync);
+    }
+
+    public async Task<Admittance> LookAsync(Sale sale, Guid buyer, string? text, CancellationToken ct)
+    {
         var now = time.GetUtcNow();
         var fault = keys.Read(text, now, out var ticket);
-        if (ticket is null) return new(false, Problems.Of(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours."));
-        if (ticket.BuyerId != buyer) return new(false, Problems.Of(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's."));
-        if (ticket.SaleId != sale.SaleId) return new(false, Problems.Of(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale."));
-        if (!sale.HasStarted(now)) return new(false, ClaimProblems.NotStarted(sale));
-        if (sale.IsOver(now)) return new(true, ClaimProblems.Over());
-        if (fault == TicketFault.Expired) return new(true, Problems.Of(StatusCodes.Status409Conflict, "ticket-expired", "This ticket has expired."));
-        return null;
+        if (ticket is null) return No(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours.");
+        if (ticket.BuyerId != buyer) return No(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.");
+        if (ticket.SaleId != sale.SaleId) return No(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.");
+        if (!sale.HasStarted(now)) return new Admittance(null, ClaimProblems.NotStarted(sale), TellOfClaim: false);
+        if (sale.IsOver(now)) return new Admittance(null, ClaimProblems.Over(), TellOfClaim: true);
+        if (fault == TicketFault.Expired) return Late("ticket-expired", "This ticket has expired.");
+
+        // Let in or not is known without asking the database, and most who are too early are told so from memory.
+        var entry = await board.MayClaimAsync(ticket, ct);
+        switch (entry.State)
+        {
+            case EntryState.NotStarted:
+                return new Admittance(null, ClaimProblems.NotStarted(sale), TellOfClaim: false);
+            case EntryState.NotAdmitted:
+                return new Admittance(null, ClaimProblems.NotAdmitted(entry.Standing), TellOfClaim: false);
+            case EntryState.Lapsed:
+                return Late("admission-lapsed", "You were let in and did not claim in time; join the queue again.");
+            case EntryState.Over:
+                return new Admittance(null, ClaimProblems.Over(), TellOfClaim: true);
+        }
+
+        return await lookups.AskAsync(ticket, ct) switch
+        {
+            TicketPlace.Current => new Admittance(entry.Rank, null, TellOfClaim: false),
+            TicketPlace.Replaced => Late("ticket-replaced", "You left the queue, or joined it anew, since this ticket."),
+            _ => No(StatusCodes.Status400BadRequest, "ticket-invalid", "This ticket's place does not exist."),
+        };
     }
+
+    private async Task<IReadOnlyList<TicketPlace>> LookUpAsync(IReadOnlyList<Ticket> tickets)
+    {
+        var found = new TicketPlace[tickets.Count];
+        foreach (var sale in tickets.Index().GroupBy(each => each.Item.SaleId))
+        {
+            var ofSale = sale.ToList();
+            var answers = await places.CheckAsync(sale.Key, [.. ofSale.Select(each => (each.Item.BuyerId, each.Item))], default);
+            for (var i = 0; i < ofSale.Count; i++) found[ofSale[i].Index] = answers[i];
+        }
+        return found;
+    }
+
+    private static Admittance No(int status, string slug, string title) => new(null, Problems.Of(status, slug, title), TellOfClaim: false);
+
+    private static Admittance Late(string slug, string title) => new(null, Problems.Of(StatusCodes.Status409Conflict, slug, title), TellOfClaim: true);
 }
 
-/// <param name="Final">Whoever has a claim already is told of that instead.</param>
-public sealed record Refusal(bool Final, ProblemHttpResult Problem);
+/// <param name="Rank">Of the place; null: may not claim.</param>
+/// <param name="TellOfClaim">Whoever has a claim already is told of that instead: the place may be used up by that very claim.</param>
+public sealed record Admittance(long? Rank, ProblemHttpResult? Refusal, bool TellOfClaim);

@@ -1,7 +1,5 @@
 using Marketplace.FlashSales.Clients;
 using Marketplace.Hosting;
-using Marketplace.WaitingRoom;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Marketplace.FlashSales.Claims;
 
@@ -14,9 +12,9 @@ public static class ClaimServices
         services.AddSingleton<ClaimMeter>();
         services.AddSingleton<ClaimStore>();
         services.AddSingleton<IShards, ActorShards>();
-        services.TryAddSingleton(_ => TicketKeys.Parse(configuration["QueueTickets:Keys"] ?? ""));
         services.AddSingleton<ClaimGate>();
         services.AddSingleton<ClaimDesk>();
+        services.AddSingleton<Farewells>().AddHostedService(provider => provider.GetRequiredService<Farewells>());
         services.AddSingleton<Outcomes>();
         services.AddSingleton<ClaimSweep>().AddHostedService(provider => provider.GetRequiredService<ClaimSweep>());
         services.AddActors(actors =>

@@ -35,6 +35,10 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
                     SELECT {HeldColumns} FROM claims c
                     WHERE c.sale_id = $1 AND c.shard = $2 AND c.state IN ('waiting', 'claimed', 'paid')
                     """) { Parameters = { new() { Value = saleId }, new() { Value = (short)shard } } },
+                new("SELECT rank FROM claims WHERE sale_id = $1 AND shard = $2 AND state IN ('released', 'missed')")
+                {
+                    Parameters = { new() { Value = saleId }, new() { Value = (short)shard } },
+                },
             },
         };
         await using var rows = await batch.ExecuteReaderAsync(ct);
@@ -49,47 +53,53 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
         await rows.NextResultAsync(ct);
         var held = new List<Held>();
         while (await rows.ReadAsync(ct)) held.Add(ReadHeld(rows));
-        return new Loaded(new ShardMemory(terms, version, held), Outcome.Held);
+        await rows.NextResultAsync(ct);
+        var usedUp = new List<long>();
+        while (await rows.ReadAsync(ct)) usedUp.Add(rows.GetInt64(0));
+        return new Loaded(new ShardMemory(terms, version, held, usedUp), Outcome.Held);
     }
 
-    /// <summary>Claims of these buyers that other shards of the sale know.</summary>
-    public async Task<IReadOnlyDictionary<Guid, Answer>> ElsewhereAsync(ShardTerms terms, IReadOnlyList<Guid> buyers, CancellationToken ct)
+    /// <summary>What other shards of the sale know of these: the claim of a buyer, or that their place had one.</summary>
+    public async Task<IReadOnlyDictionary<Guid, Answer>> ElsewhereAsync(ShardTerms terms, IReadOnlyList<Wish> wishes, CancellationToken ct)
     {
         await using var find = database.CreateCommand($"""
-            SELECT {HeldColumns}, {PositionColumn} FROM claims c
-            WHERE c.sale_id = $1 AND c.buyer_id = ANY ($2) AND c.state IN ('waiting', 'claimed', 'paid') AND c.shard <> $3
+            SELECT {HeldColumns}, {PositionColumn}
+            FROM unnest($2::uuid[], $4::bigint[]) AS w (buyer_id, rank) JOIN claims c ON c.buyer_id = w.buyer_id
+            WHERE c.sale_id = $1 AND c.shard <> $3 AND (c.state IN ('waiting', 'claimed', 'paid') OR c.rank = w.rank)
+            ORDER BY c.state IN ('waiting', 'claimed', 'paid')
             """);
         find.Parameters.Add(new() { Value = terms.SaleId });
-        find.Parameters.Add(new() { Value = buyers.ToArray() });
+        find.Parameters.Add(new() { Value = wishes.Select(wish => wish.BuyerId).ToArray() });
         find.Parameters.Add(new() { Value = (short)terms.Shard });
+        find.Parameters.Add(new() { Value = wishes.Select(wish => wish.Rank).ToArray() });
         await using var rows = await find.ExecuteReaderAsync(ct);
         var answers = new Dictionary<Guid, Answer>();
         while (await rows.ReadAsync(ct))
         {
             var claim = ReadHeld(rows);
-            answers[claim.BuyerId] = new Answer(claim, rows.GetInt32(HeldCount));
+            answers[claim.BuyerId] = claim.State is ClaimState.Released or ClaimState.Missed ? new Answer(Outcome.UsedUp) : new Answer(claim, rows.GetInt32(HeldCount));
         }
         return answers;
     }
 
     /// <summary>The last claim each of these has in the sale, over or not.</summary>
-    public async Task<IReadOnlyDictionary<(Guid SaleId, Guid BuyerId), Standing>> StandingsAsync(IReadOnlyCollection<(Guid SaleId, Guid BuyerId)> whose, CancellationToken ct)
+    public async Task<IReadOnlyDictionary<(Guid SaleId, Guid BuyerId), LastClaim>> LastClaimsAsync(IReadOnlyCollection<(Guid SaleId, Guid BuyerId)> whose, CancellationToken ct)
     {
         await using var find = database.CreateCommand($"""
             SELECT {HeldColumns}, {PositionColumn}, c.reason, c.sale_id, c.shard
             FROM unnest($1::uuid[], $2::uuid[]) AS w (sale_id, buyer_id) CROSS JOIN LATERAL (
-                SELECT claim_id, sale_id, shard, buyer_id, quantity, state, reason, place, order_id, pay_until, from_waiting_list
+                SELECT claim_id, sale_id, shard, buyer_id, quantity, state, reason, place, order_id, pay_until, from_waiting_list, rank
                 FROM claims WHERE sale_id = w.sale_id AND buyer_id = w.buyer_id
                 ORDER BY state IN ('waiting', 'claimed', 'paid') DESC, created_at DESC LIMIT 1) c
             """);
         find.Parameters.Add(new() { Value = whose.Select(one => one.SaleId).ToArray() });
         find.Parameters.Add(new() { Value = whose.Select(one => one.BuyerId).ToArray() });
         await using var rows = await find.ExecuteReaderAsync(ct);
-        var standings = new Dictionary<(Guid, Guid), Standing>();
+        var standings = new Dictionary<(Guid, Guid), LastClaim>();
         while (await rows.ReadAsync(ct))
         {
             var claim = ReadHeld(rows);
-            standings[(rows.GetGuid(HeldCount + 2), claim.BuyerId)] = new Standing(
+            standings[(rows.GetGuid(HeldCount + 2), claim.BuyerId)] = new LastClaim(
                 claim, rows.GetInt32(HeldCount), rows.IsDBNull(HeldCount + 1) ? null : rows.GetString(HeldCount + 1), rows.GetInt16(HeldCount + 3));
         }
         return standings;
@@ -290,11 +300,11 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
         return loose;
     }
 
-    private const int HeldCount = 9;
+    private const int HeldCount = 10;
 
     private const string HeldColumns = """
         c.claim_id, c.buyer_id, c.quantity, c.state, c.place, ARRAY(SELECT u.unit_no FROM claim_units u WHERE u.claim_id = c.claim_id),
-        c.order_id, c.pay_until, c.from_waiting_list
+        c.order_id, c.pay_until, c.from_waiting_list, c.rank
         """;
 
     private const string PositionColumn = """
@@ -304,7 +314,7 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
         """;
 
     private static Held ReadHeld(NpgsqlDataReader row) => new(
-        row.GetGuid(0), row.GetGuid(1), row.GetInt16(2), row.GetString(3), row.GetInt64(4), row.GetFieldValue<int[]>(5),
+        row.GetGuid(0), row.GetGuid(1), row.GetInt64(9), row.GetInt16(2), row.GetString(3), row.GetInt64(4), row.GetFieldValue<int[]>(5),
         row.IsDBNull(6) ? null : row.GetGuid(6), row.IsDBNull(7) ? null : row.GetFieldValue<DateTimeOffset>(7), row.GetBoolean(8));
 
     // The fence. A version that is not the one we knew, or a sale that is no longer on, makes -1, which no row may hold.
@@ -348,9 +358,9 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
     };
 
     private static NpgsqlBatchCommand Insert(ShardPlan plan, DateTimeOffset now) => new("""
-        INSERT INTO claims (claim_id, sale_id, shard, buyer_id, quantity, state, order_id, place, pay_until, ask_at, created_at, changed_at)
-        SELECT claim_id, $1, $2, buyer_id, quantity, state, order_id, place, pay_until, pay_until, $3, $3
-        FROM unnest($4, $5, $6, $7, $8, $9, $10) AS n (claim_id, buyer_id, quantity, state, order_id, place, pay_until)
+        INSERT INTO claims (claim_id, sale_id, shard, buyer_id, rank, quantity, state, order_id, place, pay_until, ask_at, created_at, changed_at)
+        SELECT claim_id, $1, $2, buyer_id, rank, quantity, state, order_id, place, pay_until, pay_until, $3, $3
+        FROM unnest($4, $5, $6, $7, $8, $9, $10, $11) AS n (claim_id, buyer_id, rank, quantity, state, order_id, place, pay_until)
         """)
     {
         Parameters =
@@ -358,6 +368,7 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
             new() { Value = plan.Terms.SaleId }, new() { Value = (short)plan.Terms.Shard }, new() { Value = now },
             new() { Value = plan.New.Select(claim => claim.ClaimId).ToArray() },
             new() { Value = plan.New.Select(claim => claim.BuyerId).ToArray() },
+            new() { Value = plan.New.Select(claim => claim.Rank).ToArray() },
             new() { Value = plan.New.Select(claim => (short)claim.Quantity).ToArray() },
             new() { Value = plan.New.Select(claim => claim.State).ToArray() },
             new() { Value = plan.New.Select(claim => claim.OrderId).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid },
@@ -403,7 +414,7 @@ public sealed record Loaded(ShardMemory? Memory, Outcome WhyNot);
 
 /// <summary>A buyer's last claim in a sale.</summary>
 /// <param name="Position">On the waiting list, from 1.</param>
-public sealed record Standing(Held Claim, int Position, string? Reason, int Shard);
+public sealed record LastClaim(Held Claim, int Position, string? Reason, int Shard);
 
 /// <summary>A claim as far as news about its order need it.</summary>
 public sealed record Known(Guid OrderId, Guid ClaimId, Guid SaleId, int Shard, string State);

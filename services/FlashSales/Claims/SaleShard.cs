@@ -23,7 +23,7 @@ public sealed partial class SaleShard(
         var answers = await PlannedAsync(async shard =>
         {
             var elsewhere = shard.Terms.Shards > 1
-                ? await store.ElsewhereAsync(shard.Terms, [.. wishes.Select(wish => wish.BuyerId).Where(buyer => shard.Of(buyer) is null).Distinct()], default)
+                ? await store.ElsewhereAsync(shard.Terms, [.. wishes.Where(wish => shard.Of(wish.BuyerId) is null)], default)
                 : new Dictionary<Guid, Answer>();
             var open = wishes.Where(wish => !elsewhere.ContainsKey(wish.BuyerId) && !unreachable.Contains(wish.BuyerId)).ToList();
             var (plan, decided) = shard.Decide(open, time.GetUtcNow(), options.Value.PayWithin);

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Marketplace.Contracts;
 using Marketplace.FlashSales.Sales;
 
@@ -28,15 +29,22 @@ public static class ClaimState
 }
 
 /// <summary>A claim that is not over: on the waiting list, or with its units.</summary>
+/// <param name="Rank">Of the place in the queue that it was made from.</param>
+/// <param name="Place">In the order of the shard's decisions.</param>
 public sealed record Held(
-    Guid ClaimId, Guid BuyerId, int Quantity, string State, long Place, IReadOnlyList<int> Units, Guid? OrderId = null, DateTimeOffset? PayUntil = null,
+    Guid ClaimId, Guid BuyerId, long Rank, int Quantity, string State, long Place, IReadOnlyList<int> Units, Guid? OrderId = null, DateTimeOffset? PayUntil = null,
     bool FromWaitingList = false);
 
-/// <summary>One buyer's wish, as it comes to the shard. A wish may only wait here if no other shard has units.</summary>
-public readonly record struct Wish(Guid BuyerId, int Quantity, bool MayWait);
+/// <summary>One buyer's wish, as it comes to the shard. It may wait here only if no other shard has units.</summary>
+/// <param name="Rank">Of their place in the queue, which is good for one claim.</param>
+public readonly record struct Wish(
+    [property: JsonPropertyName("b")] Guid BuyerId, [property: JsonPropertyName("r")] long Rank, [property: JsonPropertyName("q")] int Quantity,
+    [property: JsonPropertyName("w")] bool MayWait);
 
 /// <summary>What became of an order.</summary>
-public readonly record struct Verdict(Guid ClaimId, bool Paid, string Reason);
+/// <param name="Reason">Why it was not paid.</param>
+public readonly record struct Verdict(
+    [property: JsonPropertyName("c")] Guid ClaimId, [property: JsonPropertyName("p")] bool Paid, [property: JsonPropertyName("r")] string? Reason);
 
 /// <summary>
 /// A shard of a sale: which units are free, who has which, who waits. Rules only. A decision is a plan that changes nothing here: it is
@@ -48,11 +56,13 @@ public sealed class ShardMemory
     private readonly Dictionary<Guid, Held> byBuyer = [];
     private readonly Dictionary<Guid, Held> byClaim = [];
     private readonly SortedList<long, Held> waiting = [];        // by place
+    private readonly HashSet<long> usedUp;                      // ranks
     private long lastPlace;
 
-    public ShardMemory(ShardTerms terms, long version, IEnumerable<Held> held)
+    /// <param name="usedUp">Ranks whose claims are over.</param>
+    public ShardMemory(ShardTerms terms, long version, IEnumerable<Held> held, IEnumerable<long> usedUp)
     {
-        (Terms, Version) = (terms, version);
+        (Terms, Version, this.usedUp) = (terms, version, [.. usedUp]);
         var taken = new HashSet<int>();
         foreach (var claim in held)
         {
@@ -92,7 +102,7 @@ public sealed class ShardMemory
         var (left, room, place, position) = (free.Count, Terms.WaitingList - WaitingUnits, lastPlace, waiting.Count);
         for (var i = 0; i < wishes.Count; i++)
         {
-            var (buyer, quantity, mayWait) = wishes[i];
+            var (buyer, rank, quantity, mayWait) = wishes[i];
             if (byBuyer.TryGetValue(buyer, out var known))
             {
                 answers[i] = new Answer(known, PositionOf(known));
@@ -100,6 +110,10 @@ public sealed class ShardMemory
             else if (fresh.TryGetValue(buyer, out var twin))
             {
                 answers[i] = twin;
+            }
+            else if (usedUp.Contains(rank))
+            {
+                answers[i] = new Answer(Outcome.UsedUp);
             }
             else if (!Terms.IsOpenAt(now))
             {
@@ -110,14 +124,14 @@ public sealed class ShardMemory
                 var units = free.GetRange(left - quantity, quantity);
                 left -= quantity;
                 var claim = new Held(
-                    Guid.CreateVersion7(now), buyer, quantity, ClaimState.Claimed, ++place, units, Guid.CreateVersion7(now), Until(now + payWithin));
+                    Guid.CreateVersion7(now), buyer, rank, quantity, ClaimState.Claimed, ++place, units, Guid.CreateVersion7(now), Until(now + payWithin));
                 plan.New.Add(claim);
                 answers[i] = fresh[buyer] = new Answer(claim, 0);
             }
             else if (mayWait && quantity <= room)
             {
                 room -= quantity;
-                var claim = new Held(Guid.CreateVersion7(now), buyer, quantity, ClaimState.Waiting, ++place, []);
+                var claim = new Held(Guid.CreateVersion7(now), buyer, rank, quantity, ClaimState.Waiting, ++place, []);
                 plan.New.Add(claim);
                 answers[i] = fresh[buyer] = new Answer(claim, ++position);
             }
@@ -230,7 +244,12 @@ public sealed class ShardMemory
     private void Add(Held claim)
     {
         lastPlace = Math.Max(lastPlace, claim.Place);
-        if (claim.State is ClaimState.Released or ClaimState.Missed) return;
+        if (claim.State is ClaimState.Released or ClaimState.Missed)
+        {
+            usedUp.Add(claim.Rank);
+            return;
+        }
+
         byBuyer[claim.BuyerId] = claim;
         byClaim[claim.ClaimId] = claim;
         if (claim.State == ClaimState.Waiting)
@@ -273,6 +292,9 @@ public enum Outcome
 
     /// <summary>Nowhere to send it, nothing to pay with.</summary>
     NoCheckout,
+
+    /// <summary>This place in the queue had its claim, and that is over.</summary>
+    UsedUp,
 }
 
 /// <param name="Position">On the waiting list, from 1; 0 for who has units.</param>

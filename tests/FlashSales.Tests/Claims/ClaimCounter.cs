@@ -66,9 +66,13 @@ public sealed class ClaimCounter : IAsyncDisposable
             """, buyers);
     }
 
-    public Task<Decided> ClaimAsync(Sale sale, Guid buyer, int quantity = 1) => Desk.DecideAsync(sale, buyer, quantity, TestContext.Current.CancellationToken);
+    /// <summary>From a place that nobody else has.</summary>
+    public Task<Decided> ClaimAsync(Sale sale, Guid buyer, int quantity = 1, long? rank = null) =>
+        Desk.DecideAsync(sale, buyer, rank ?? RankOf(buyer), quantity, TestContext.Current.CancellationToken);
 
-    public Task<Standing?> StandingAsync(Sale sale, Guid buyer) => Desk.StandingAsync(sale.SaleId, buyer, TestContext.Current.CancellationToken);
+    public static long RankOf(Guid buyer) => BitConverter.ToInt64(buyer.ToByteArray(), 8) & long.MaxValue;
+
+    public Task<LastClaim?> LastClaimAsync(Sale sale, Guid buyer) => Desk.LastClaimAsync(sale.SaleId, buyer, TestContext.Current.CancellationToken);
 
     public async Task ConfirmAsync(Guid order) => (await Shop.Service.DeliverAsync(Confirmed(order))).EnsureSuccessStatusCode();
 

@@ -43,12 +43,12 @@ public sealed class WhatAShardDecides
     public void A_customer_has_one_claim_in_a_batch_and_over_batches()
     {
         var shard = Shard(units: 5);
-        var (plan, first) = shard.Decide([new(ada, 2, true), new(ada, 3, true), new(ada, 2, true)], Noon, TenMinutes);
+        var (plan, first) = shard.Decide([Some(ada, 2), Some(ada, 3), Some(ada, 2)], Noon, TenMinutes);
         Assert.Single(plan.New);
         Assert.Single(first.Select(answer => answer.Claim!.ClaimId).Distinct());
         shard.Take(plan);
 
-        var (again, second) = shard.Decide([new(ada, 1, true)], Noon, TenMinutes);
+        var (again, second) = shard.Decide([Some(ada, 1)], Noon, TenMinutes);
         Assert.True(again.IsEmpty);
         Assert.Equal((first[0].Claim!.ClaimId, 2), (second[0].Claim!.ClaimId, second[0].Claim!.Quantity));
         Assert.Equal(3, shard.Free);
@@ -58,9 +58,9 @@ public sealed class WhatAShardDecides
     public void Who_wants_more_than_is_left_waits_and_who_wants_less_gets_it()
     {
         var shard = Shard(units: 3, waitingList: 3);
-        shard.Take(shard.Decide([new(ada, 2, true)], Noon, TenMinutes).Plan);
+        shard.Take(shard.Decide([Some(ada, 2)], Noon, TenMinutes).Plan);
 
-        var (plan, answers) = shard.Decide([new(bruno, 2, true), One(cleo)], Noon, TenMinutes);
+        var (plan, answers) = shard.Decide([Some(bruno, 2), One(cleo)], Noon, TenMinutes);
         Assert.Equal([ClaimState.Waiting, ClaimState.Claimed], answers.Select(answer => answer.Claim!.State));
         shard.Take(plan);
         Assert.Equal(0, shard.Free);
@@ -71,7 +71,7 @@ public sealed class WhatAShardDecides
     {
         var shard = Shard(units: 1);
         shard.Take(shard.Decide([One(ada)], Noon, TenMinutes).Plan);
-        Assert.Equal(Outcome.NoneHere, shard.Decide([new(bruno, 1, MayWait: false)], Noon, TenMinutes).Answers[0].Outcome);
+        Assert.Equal(Outcome.NoneHere, shard.Decide([Some(bruno, 1, mayWait: false)], Noon, TenMinutes).Answers[0].Outcome);
     }
 
     [Theory]
@@ -104,7 +104,7 @@ public sealed class WhatAShardDecides
     public void Released_units_go_to_the_first_for_whom_there_are_enough()
     {
         var shard = Shard(units: 2, waitingList: 4);
-        shard.Take(shard.Decide([One(ada), One(bruno), new(cleo, 2, true), One(dora)], Noon, TenMinutes).Plan);
+        shard.Take(shard.Decide([One(ada), One(bruno), Some(cleo, 2), One(dora)], Noon, TenMinutes).Plan);
 
         var plan = shard.Settle([new(shard.Of(ada)!.ClaimId, Paid: false, "x")], Noon, TenMinutes, Nobody);
         Assert.Contains(plan.Moves, move => move.To.BuyerId == dora && move.To.State == ClaimState.Claimed);
@@ -160,9 +160,21 @@ public sealed class WhatAShardDecides
         shard.Take(shard.Decide([One(ada), One(bruno), One(cleo), One(dora)], Noon, TenMinutes).Plan);
         shard.Take(shard.Settle([new(shard.Of(ada)!.ClaimId, false, "x")], Noon, TenMinutes, Nobody));     // dora moves up
 
-        var rebuilt = new ShardMemory(shard.Terms, shard.Version, new[] { bruno, cleo, dora }.Select(buyer => shard.Of(buyer)!));
+        var rebuilt = new ShardMemory(shard.Terms, shard.Version, new[] { bruno, cleo, dora }.Select(buyer => shard.Of(buyer)!), [ada.GetHashCode()]);
         Assert.Equal((shard.Free, shard.WaitingUnits, shard.PaidUnits), (rebuilt.Free, rebuilt.WaitingUnits, rebuilt.PaidUnits));
-        Assert.Equal(ClaimState.Waiting, rebuilt.Decide([One(ada)], Noon, TenMinutes).Answers[0].Claim!.State);
+        Assert.Equal(Outcome.UsedUp, rebuilt.Decide([One(ada)], Noon, TenMinutes).Answers[0].Outcome);
+        Assert.Equal(ClaimState.Waiting, rebuilt.Decide([Some(ada, 1, rank: 99)], Noon, TenMinutes).Answers[0].Claim!.State);
+    }
+
+    [Fact]
+    public void A_place_is_good_for_one_claim()
+    {
+        var shard = Shard(units: 2);
+        shard.Take(shard.Decide([One(ada)], Noon, TenMinutes).Plan);
+        shard.Take(shard.Settle([new(shard.Of(ada)!.ClaimId, false, "card_declined")], Noon, TenMinutes, Nobody));
+
+        Assert.Equal(Outcome.UsedUp, shard.Decide([One(ada)], Noon, TenMinutes).Answers[0].Outcome);
+        Assert.Equal(Outcome.Held, shard.Decide([Some(ada, 1, rank: 99)], Noon, TenMinutes).Answers[0].Outcome);
     }
 
     [Fact]
@@ -176,9 +188,11 @@ public sealed class WhatAShardDecides
         Assert.Equal(Enumerable.Range(1, 10), all.Order());
     }
 
-    private static Wish One(Guid buyer) => new(buyer, 1, MayWait: true);
+    private static Wish One(Guid buyer) => Some(buyer, 1);
+
+    private static Wish Some(Guid buyer, int quantity, bool mayWait = true, long? rank = null) => new(buyer, rank ?? buyer.GetHashCode(), quantity, mayWait);
 
     private static ShardMemory Shard(int units = 10, int waitingList = 10, int shards = 1, int number = 0) => new(
         new ShardTerms(Guid.NewGuid(), number, shards, Guid.NewGuid(), Guid.NewGuid(), "Trail shoe", Money.Gbp(4900), units, waitingList, Noon, Noon.AddHours(1), IsOn: true),
-        version: 0, []);
+        version: 0, [], []);
 }

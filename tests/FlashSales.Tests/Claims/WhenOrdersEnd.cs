@@ -34,15 +34,15 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         await counter.FailAsync(adas.OrderId!.Value);
 
         Assert.Equal((1, 0, 1), await counter.CountsAsync(sale));
-        var standing = await counter.StandingAsync(sale, bruno);
+        var standing = await counter.LastClaimAsync(sale, bruno);
         Assert.Equal((ClaimState.Claimed, brunos.ClaimId), (standing!.Claim.State, standing.Claim.ClaimId));
-        Assert.Equal(1, (await counter.StandingAsync(sale, cleo))!.Position);
+        Assert.Equal(1, (await counter.LastClaimAsync(sale, cleo))!.Position);
 
         var released = Assert.Single(await counter.Shop.Service.EventsAsync<FlashSaleReleased>());
         Assert.Equal((ada, adas.OrderId, "card_declined", 1), (released.BuyerId, released.OrderId, released.Reason, released.Quantity));
         var claimed = (await counter.Shop.Service.EventsAsync<FlashSaleClaimed>())[^1];
         Assert.Equal((bruno, true, standing.Claim.OrderId), (claimed.BuyerId, claimed.FromWaitingList, claimed.OrderId));
-        Assert.Equal("card_declined", (await counter.StandingAsync(sale, ada))!.Reason);
+        Assert.Equal("card_declined", (await counter.LastClaimAsync(sale, ada))!.Reason);
     }
 
     [Fact]
@@ -61,7 +61,7 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
     {
         await counter.CancelAsync(adas.OrderId!.Value);
         await counter.ConfirmAsync(adas.OrderId!.Value);
-        Assert.Equal(ClaimState.Released, (await counter.StandingAsync(sale, ada))!.Claim.State);
+        Assert.Equal(ClaimState.Released, (await counter.LastClaimAsync(sale, ada))!.Claim.State);
     }
 
     [Fact]
@@ -85,7 +85,7 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         Assert.Equal((sale.SaleId, sale.ProductId, sale.SellerId, 1), (told.SaleId, told.ProductId, told.SellerId, told.Units));
         Assert.Equal(new[] { bruno, cleo }.Order(), (await counter.Shop.Service.EventsAsync<FlashSaleMissed>()).Select(missed => missed.BuyerId).Order());
         Assert.Equal((1, 1, 0), await counter.CountsAsync(sale));
-        Assert.Equal(MissedReason.SoldOut, (await counter.StandingAsync(sale, bruno))!.Reason);
+        Assert.Equal(MissedReason.SoldOut, (await counter.LastClaimAsync(sale, bruno))!.Reason);
     }
 
     [Fact]
@@ -112,8 +112,8 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         await counter.SweepAsync();
 
         Assert.Equal(2, (await counter.Shop.Service.EventsAsync<FlashSaleMissed>()).Count);
-        Assert.Equal(MissedReason.Ended, (await counter.StandingAsync(sale, cleo))!.Reason);
-        Assert.Equal(ClaimState.Claimed, (await counter.StandingAsync(sale, ada))!.Claim.State);
+        Assert.Equal(MissedReason.Ended, (await counter.LastClaimAsync(sale, cleo))!.Reason);
+        Assert.Equal(ClaimState.Claimed, (await counter.LastClaimAsync(sale, ada))!.Claim.State);
 
         await counter.FailAsync(adas.OrderId!.Value);
         Assert.Equal((0, 0, 0), await counter.CountsAsync(sale));
@@ -133,11 +133,11 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
     [Fact]
     public async Task Who_leaves_the_waiting_list_is_not_the_next()
     {
-        Assert.True(await counter.Desk.LeaveAsync((await counter.StandingAsync(sale, bruno))!, sale.SaleId));
-        Assert.False(await counter.Desk.LeaveAsync((await counter.StandingAsync(sale, bruno))!, sale.SaleId));
+        Assert.True(await counter.Desk.LeaveAsync((await counter.LastClaimAsync(sale, bruno))!, sale.SaleId));
+        Assert.False(await counter.Desk.LeaveAsync((await counter.LastClaimAsync(sale, bruno))!, sale.SaleId));
 
         await counter.FailAsync(adas.OrderId!.Value);
-        Assert.Equal(ClaimState.Claimed, (await counter.StandingAsync(sale, cleo))!.Claim.State);
+        Assert.Equal(ClaimState.Claimed, (await counter.LastClaimAsync(sale, cleo))!.Claim.State);
         Assert.Empty(await counter.Shop.Service.EventsAsync<FlashSaleMissed>());
     }
 
@@ -152,7 +152,7 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         await counter.CancelAsync(first.OrderId!.Value);
 
         Assert.Equal((2, 0, 0), await counter.CountsAsync(sale));
-        Assert.Equal(ClaimState.Claimed, (await counter.StandingAsync(sale, bruno))!.Claim.State);
+        Assert.Equal(ClaimState.Claimed, (await counter.LastClaimAsync(sale, bruno))!.Claim.State);
     }
 
     [Fact]
@@ -171,6 +171,6 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         await counter.SweepAsync();
 
         Assert.Equal((2, 0, 0), await counter.CountsAsync(sale));
-        Assert.Equal((ClaimState.Claimed, 1), ((await counter.StandingAsync(sale, zeros[1]))!.Claim.State, (await counter.StandingAsync(sale, zeros[1]))!.Shard));
+        Assert.Equal((ClaimState.Claimed, 1), ((await counter.LastClaimAsync(sale, zeros[1]))!.Claim.State, (await counter.LastClaimAsync(sale, zeros[1]))!.Shard));
     }
 }

@@ -19,7 +19,7 @@ public sealed class WhenShardsAreActors
         var sale = await counter.Shop.HasSaleAsync(units: 2, startsIn: TimeSpan.FromSeconds(-1));
         var ada = await counter.HasShopperAsync();
         var path = $"actors/{FlashSaleActor.TypeName}/{FlashSaleActor.IdOf(sale.SaleId, 0)}/method/{nameof(IFlashSaleActor.DecideAsync)}";
-        object[] wishes = [new { buyerId = ada, quantity = 1, mayWait = true }];
+        object[] wishes = [new { b = ada, r = 7, q = 1, w = true }];
         using var http = new HttpClient();
 
         using var bare = await http.PutAsJsonAsync(new Uri(replicas.App(0), path), wishes, Ct);
@@ -44,7 +44,7 @@ public sealed class WhenShardsAreActors
         ClaimDesk[] desks = [.. Enumerable.Range(0, 2).Select(replica => new ClaimDesk(
             replicas.Through(replica), counter.Shop.Get<ClaimStore>(), TimeProvider.System, counter.Shop.Get<ClaimMeter>(), Options.Create(new ClaimOptions { BatchSize = 64 })))];
 
-        var answers = buyers.Select((buyer, i) => desks[i % 2].DecideAsync(sale, buyer, 1, Ct)).ToArray();
+        var answers = buyers.Select((buyer, i) => desks[i % 2].DecideAsync(sale, buyer, ClaimCounter.RankOf(buyer), 1, Ct)).ToArray();
         await Eventually.Async(async () => (await counter.CountsAsync(sale)).Taken > 100, "some have got a unit");
         var killed = await replicas.WithActorAsync(Ct);
         await replicas.KillAsync(killed!.Value);
@@ -55,6 +55,6 @@ public sealed class WhenShardsAreActors
         Assert.Equal(1_000L, await counter.Shop.Service.ScalarAsync<long>("SELECT count(DISTINCT buyer_id) FROM claims WHERE state = 'claimed'"));
         await counter.BooksBalanceAsync();
         foreach (var (buyer, answer) in buyers.Zip(told).Where(one => one.Second.State == ClaimState.Claimed).Take(20))
-            Assert.Equal(answer, await desks[1 - killed.Value].DecideAsync(sale, buyer, 1, Ct));
+            Assert.Equal(answer, await desks[1 - killed.Value].DecideAsync(sale, buyer, ClaimCounter.RankOf(buyer), 1, Ct));
     }
 }
