@@ -35,6 +35,7 @@ public static class SaleEndpoints
         operations.MapGet("/{saleId:guid}", ReadAsOperatorAsync);
         operations.MapPut("/{saleId:guid}", ChangeAsOperatorAsync);
         operations.MapPost("/{saleId:guid}/end", EndAsOperatorAsync);
+        routes.MapOversight();
     }
 
     private static async Task<Results<Ok<ShopperSales>, ProblemHttpResult>> UpcomingAsync(
@@ -49,7 +50,10 @@ public static class SaleEndpoints
             after = (at.ToUniversalTime(), id);
         }
 
-        var page = Math.Clamp(limit ?? 20, 1, LargestPage);
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
+
+        var page = limit ?? 20;
         var found = await sales.UpcomingAsync(productId, seller, after, page + 1, ct);
         var now = time.GetUtcNow();
         var shown = found.Take(page).ToArray();
@@ -118,8 +122,10 @@ public static class SaleEndpoints
 
         if (status is not null && !Statuses.Contains(status))
             return Problems.Validation(("status", $"One of {string.Join(", ", Statuses)}."));
+        if (PageSize.Wrong(limit, LargestPage) is { } wrong)
+            return wrong;
 
-        var page = Math.Clamp(limit ?? 20, 1, LargestPage);
+        var page = limit ?? 20;
         var found = await list(before, page + 1);
         var now = time.GetUtcNow();
         var shown = found.Take(page).ToArray();

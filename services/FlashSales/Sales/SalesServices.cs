@@ -16,5 +16,7 @@ public static class SalesServices
         services.AddSingleton<AllotmentStore>();
         services.AddSingleton<AllotmentKeeper>().AddHostedService(provider => provider.GetRequiredService<AllotmentKeeper>());
         services.AddSingleton<Scheduling>();
+        services.AddSingleton<SaleProgressStore>();
+        services.AddSingleton<SaleAuditStore>();
     }
 }

@@ -50,6 +50,12 @@ public sealed class WhenSalesAreListed
 
         var page = (await olga.GetFromJsonAsync<ManagedSales>("/api/v1/operations/flash-sales?limit=2"))!;
         Assert.Single((await olga.GetFromJsonAsync<ManagedSales>($"/api/v1/operations/flash-sales?limit=2&cursor={page.Next}"))!.Items);
+        foreach (var limit in new[] { 0, 101 })
+        {
+            using var bent = await olga.GetAsync($"/api/v1/operations/flash-sales?limit={limit}");
+            await Market.ProblemAsync(bent, HttpStatusCode.UnprocessableEntity, "validation");
+        }
+
         using var wrong = await bruno.GetAsync("/api/v1/seller/flash-sales?status=open");
         await Market.ProblemAsync(wrong, HttpStatusCode.UnprocessableEntity, "validation");
         using var read = await bruno.GetAsync($"/api/v1/seller/flash-sales/{mine.SaleId}");
