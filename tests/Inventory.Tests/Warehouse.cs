@@ -137,6 +137,14 @@ public sealed class Warehouse : IAsyncDisposable
         return (reader.GetInt32(0), reader.GetInt32(1));
     }
 
+    /// <summary>From now on whoever changes this table loses the connection when committing.</summary>
+    public Task CutOffAtCommitAsync(string table) => ExecuteAsync($"""
+        CREATE OR REPLACE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER cut_off AFTER UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut_off();
+        """);
+
+    public Task ConnectAgainAsync(string table) => ExecuteAsync($"DROP TRIGGER cut_off ON {table}");
+
     public async Task ExecuteAsync(string sql)
     {
         await using var command = service.Database.CreateCommand(sql);

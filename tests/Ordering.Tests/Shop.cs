@@ -59,7 +59,10 @@ public sealed class Shop : IAsyncDisposable
 
     public Guid Mug => Listed[1].ProductId;
 
-    public static async Task<Shop> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null)
+    /// <summary>A second process on the same tables.</summary>
+    public Task<Shop> SecondReplicaAsync() => OpenAsync(connectionString: Service.ConnectionString);
+
+    public static async Task<Shop> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null, string? connectionString = null)
     {
         var sagas = new FakeSagas();
         var all = new Dictionary<string, string?> { ["Checkout:WatchEvery"] = "1.00:00:00", ["Checkout:WatchAfter"] = "00:00:00", ["Checkout:WatchAgainAfter"] = "00:00:00" };
@@ -68,7 +71,7 @@ public sealed class Shop : IAsyncDisposable
         {
             services.Replace(ServiceDescriptor.Singleton<ISagaRuntime>(sagas));
             services.Remove(services.Single(service => service.ServiceType == typeof(IHostedService) && service.ImplementationType?.Name == "WorkflowWorker"));
-        }), sagas);
+        }, connectionString: connectionString), sagas);
     }
 
     public HttpClient As(Guid buyer) => Service.As(TestTokens.Buyer(buyer));

@@ -112,16 +112,13 @@ public sealed class WhenASaleIsGivenUnits : IAsyncLifetime
     public async Task A_wish_whose_connection_dies_at_the_last_moment_changed_nothing_and_may_be_repeated()
     {
         var sneaker = await warehouse.HasAsync(("north", 60));
-        await warehouse.ExecuteAsync("""
-            CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
-            CREATE CONSTRAINT TRIGGER cut_off AFTER UPDATE ON allotment_levels DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut_off();
-            """);
+        await warehouse.CutOffAtCommitAsync("allotment_levels");
         using (var broken = await warehouse.PutAllotmentAsync(sale, new { productId = sneaker, sellerId = Warehouse.BrunosShop, units = 50, version = 1 }))
             Assert.False(broken.IsSuccessStatusCode);
         Assert.Equal((60, 0), await warehouse.LevelAsync(sneaker));
         Assert.Equal((0, 0, 0), await warehouse.AllotmentAsync(sale));
 
-        await warehouse.ExecuteAsync("DROP TRIGGER cut_off ON allotment_levels");
+        await warehouse.ConnectAgainAsync("allotment_levels");
         Assert.Equal(new AllotmentReply(null, 50, 0, 10, 1), await warehouse.AllotAsync(sale, sneaker, 50));
         await warehouse.BooksBalanceAsync();
     }

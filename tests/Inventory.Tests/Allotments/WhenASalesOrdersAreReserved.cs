@@ -120,6 +120,34 @@ public sealed class WhenASalesOrdersAreReserved : IAsyncLifetime
         await warehouse.BooksBalanceAsync();
     }
 
+    [Theory, InlineData("reserve"), InlineData("commit"), InlineData("release"), InlineData("return")]
+    public async Task A_call_cut_off_while_committing_did_nothing_and_its_repeat_does_it_once(string call)
+    {
+        var (sneaker, order) = (await warehouse.HasAsync(("north", 3), ("south", 3)), Guid.CreateVersion7());
+        await warehouse.AllotAsync(sale, sneaker, 5);
+        if (call != "reserve") await warehouse.ReserveOfSaleAsync(sale, order, sneaker, 4);
+        if (call == "return") await warehouse.CommitAsync(order);
+        var before = (await warehouse.AllotmentAsync(sale), await warehouse.LevelAsync(sneaker));
+        Func<Task> ask = call switch
+        {
+            "reserve" => () => warehouse.ReserveOfSaleAsync(sale, order, sneaker, 4),
+            "commit" => () => warehouse.CommitAsync(order),
+            _ => () => warehouse.ReleaseAsync(order),
+        };
+
+        await warehouse.CutOffAtCommitAsync("allotment_levels");
+        await Assert.ThrowsAsync<HttpRequestException>(ask);
+        Assert.Equal(before, (await warehouse.AllotmentAsync(sale), await warehouse.LevelAsync(sneaker)));
+        await warehouse.BooksBalanceAsync();
+        await warehouse.ConnectAgainAsync("allotment_levels");
+        await ask();
+        await ask();
+
+        Assert.Equal(call switch { "reserve" => (5, 4, 0), "commit" => (5, 4, 4), _ => (5, 0, 0) }, await warehouse.AllotmentAsync(sale));
+        Assert.Equal(call == "commit" ? (2, 1) : (6, 5), await warehouse.LevelAsync(sneaker));
+        await warehouse.BooksBalanceAsync();
+    }
+
     [Fact]
     public async Task An_expired_unit_is_the_sales_again_and_a_late_commit_takes_one_of_the_sale_anew()
     {

@@ -69,9 +69,10 @@ public sealed class WhenAClaimBecomesAnOrder : IAsyncLifetime
     [Fact]
     public async Task However_often_the_claim_is_delivered_and_however_often_at_once_there_is_one_order()
     {
+        await using var other = await shop.SecondReplicaAsync();
         var claim = shop.Claim(ada);
 
-        await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => shop.HearAsync(claim)));
+        await Task.WhenAll(Enumerable.Range(0, 12).Select(at => (at % 2 == 0 ? shop : other).HearAsync(claim)));
         await shop.HearAsync(claim with { EventId = Guid.CreateVersion7() });       // told again by a claimant that forgot it had
         Assert.True((await shop.RunAsync(claim.OrderId)).Succeeded);
         await shop.HearAsync(claim);                                                // and long after the end
@@ -82,6 +83,24 @@ public sealed class WhenAClaimBecomesAnOrder : IAsyncLifetime
             await shop.Service.ScalarAsync<long>("SELECT count(*) FROM outbox WHERE lane = 'flash-checkout'")));
         Assert.Single(await shop.Service.EventsAsync<OrderCreated>());
         Assert.Empty(await shop.Service.EventsAsync<OrderFailed>());
+    }
+
+    [Fact]
+    public async Task A_delivery_cut_off_while_committing_left_nothing_and_the_next_one_makes_the_order()
+    {
+        var claim = shop.Claim(ada);
+        await using (var cut = shop.Service.Database.CreateCommand("""
+            CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER cut_off AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut_off();
+            """))
+            await cut.ExecuteNonQueryAsync();
+        using (var failed = await shop.Service.DeliverAsync(claim)) Assert.False(failed.IsSuccessStatusCode);     // so that it is delivered again
+        Assert.Equal(0L, await shop.Service.ScalarAsync<long>("SELECT (SELECT count(*) FROM flash_orders) + (SELECT count(*) FROM orders) + (SELECT count(*) FROM outbox)"));
+        await using (var mend = shop.Service.Database.CreateCommand("DROP TRIGGER cut_off ON orders")) await mend.ExecuteNonQueryAsync();
+
+        await shop.HearAsync(claim);
+
+        Assert.True((await shop.RunAsync(claim.OrderId)).Succeeded);
     }
 
     [Fact]

@@ -111,10 +111,11 @@ public sealed class WhenASaleGivesUpAnOrder : IAsyncLifetime
     [Fact]
     public async Task At_the_same_moment_as_its_claim_one_of_them_is_first_and_both_know()
     {
+        await using var other = await shop.SecondReplicaAsync();
         FlashSaleClaimed[] claims = [.. Enumerable.Range(0, 60).Select(_ => shop.Claim(Guid.CreateVersion7()))];
         var random = new Random(11);
 
-        var answers = await Task.WhenAll(claims.SelectMany(claim => new[] { Hear(claim), Abandon(claim), Hear(claim), Abandon(claim) }.OrderBy(_ => random.Next())).Select(call => call()));
+        var answers = await Task.WhenAll(claims.SelectMany(claim => new[] { Hear(shop, claim), Abandon(shop, claim), Hear(other, claim), Abandon(other, claim) }.OrderBy(_ => random.Next())).Select(call => call()));
 
         foreach (var claim in claims)
         {
@@ -127,8 +128,8 @@ public sealed class WhenASaleGivesUpAnOrder : IAsyncLifetime
 
         Assert.Equal(0, shop.Till.Charged);
 
-        Func<Task<(Guid OrderId, string? Status)>> Hear(FlashSaleClaimed claim) => async () => (await shop.HearAsync(claim), null);
-        Func<Task<(Guid OrderId, string? Status)>> Abandon(FlashSaleClaimed claim) => async () => (claim.OrderId, await shop.AbandonAsync(claim.OrderId));
+        Func<Task<(Guid OrderId, string? Status)>> Hear(Shop at, FlashSaleClaimed claim) => async () => (await at.HearAsync(claim), null);
+        Func<Task<(Guid OrderId, string? Status)>> Abandon(Shop at, FlashSaleClaimed claim) => async () => (claim.OrderId, await at.AbandonAsync(claim.OrderId));
     }
 
     [Fact]
