@@ -1,7 +1,12 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
 using Marketplace.Contracts;
 using Marketplace.FlashSales.Claims;
 using Marketplace.FlashSales.Sales;
+using Marketplace.FlashSales.WaitingRoom;
 using Marketplace.TestKit;
+using Marketplace.WaitingRoom;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -45,22 +50,6 @@ public sealed class ClaimCounter : IAsyncDisposable
     public async Task HaveCheckoutsAsync(Guid[] buyers)
     {
         await Shop.Service.ScalarAsync<object>("""
-            CREATE TABLE IF NOT EXISTS express_checkouts (
-                buyer_id       uuid        PRIMARY KEY,
-                address_id     uuid        NOT NULL,
-                name           text        NOT NULL,
-                line1          text        NOT NULL,
-                line2          text,
-                city           text        NOT NULL,
-                postal_code    text        NOT NULL,
-                country        text        NOT NULL,
-                contact_email  text        NOT NULL,
-                contact_name   text        NOT NULL,
-                payment_method uuid,
-                changed_at     timestamptz NOT NULL
-            )
-            """);
-        await Shop.Service.ScalarAsync<object>("""
             INSERT INTO express_checkouts (buyer_id, address_id, name, line1, city, postal_code, country, contact_email, contact_name, payment_method, changed_at)
             SELECT id, gen_random_uuid(), 'Ada', '1 Quay', 'Leeds', 'LS1', 'GB', 'ada@example.com', 'Ada', '00000000-0000-0000-0000-0000000000ad', now() FROM unnest($1) AS b (id)
             """, buyers);
@@ -80,6 +69,51 @@ public sealed class ClaimCounter : IAsyncDisposable
 
     public async Task CancelAsync(Guid order) => (await Shop.Service.DeliverAsync(
         new OrderCancelled(order, 1, Guid.NewGuid(), Money.Gbp(4900), "changed_mind", Refunded: true, Contact))).EnsureSuccessStatusCode();
+
+    /// <summary>
+    /// A sale that starts now with so many in its queue, in the order of the draw. <paramref name="rate"/> people a second are let in, the first
+    /// second's at once.
+    /// </summary>
+    public async Task<(Sale Sale, Ticket[] Queue)> OpenSaleAsync(int people, int units = 10, int rate = 1_000, int limit = 1, int? waitingList = null)
+    {
+        var sale = await Shop.HasSaleAsync(units, startsIn: TimeSpan.FromSeconds(10), admissionRate: rate, limitPerCustomer: limit, waitingList: waitingList);
+        var buyers = await HasShoppersAsync(people);
+        await Shop.Service.ScalarAsync<object>("""
+            WITH numbers AS (INSERT INTO queue_numbers (sale_id, late, next) VALUES ($1, false, cardinality($2)))
+            INSERT INTO places (sale_id, buyer_id, late, number, joined_at) SELECT $1, buyer, false, n - 1, $3 FROM unnest($2) WITH ORDINALITY AS b (buyer, n)
+            """, sale.SaleId, buyers, Shop.Now);
+        Shop.Clock.Advance(TimeSpan.FromSeconds(10));
+        await Shop.Get<Doorkeeper>().DrawAsync(sale.SaleId, TestContext.Current.CancellationToken);
+        sale = (await Shop.SaleAsync(sale.SaleId))!;
+        var tickets = buyers.Select((buyer, number) => new Ticket(sale.SaleId, buyer, Late: false, number, sale.EndsAt + TimeSpan.FromHours(1)));
+        return (sale, [.. tickets.OrderBy(ticket => sale.RankOf(ticket))]);
+    }
+
+    public static string Sign(Ticket ticket) => TicketKeys.Parse(FlashSalesFixture.TicketKey).Sign(ticket);
+
+    /// <summary>As the shopper of the ticket, unless <paramref name="by"/> says who.</summary>
+    public Task<HttpResponseMessage> PostClaimAsync(Ticket ticket, object? body = null, HttpClient? by = null, string? text = null, Guid? saleId = null) =>
+        PostClaimAsync(saleId ?? ticket.SaleId, by ?? Shop.AsShopper(ticket.BuyerId), text ?? Sign(ticket), body);
+
+    public static async Task<HttpResponseMessage> PostClaimAsync(Guid saleId, HttpClient by, string? ticket, object? body = null)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"/api/v1/flash-sales/{saleId}/claims") { Content = body is null ? null : JsonContent.Create(body) };
+        if (ticket is not null) request.Headers.Add("Queue-Ticket", ticket);
+        return await by.SendAsync(request, TestContext.Current.CancellationToken);
+    }
+
+    public async Task<JsonElement> MineAsync(Ticket ticket)
+    {
+        using var client = Shop.AsShopper(ticket.BuyerId);
+        return await client.GetFromJsonAsync<JsonElement>($"/api/v1/flash-sales/{ticket.SaleId}/claims/mine", TestContext.Current.CancellationToken);
+    }
+
+    public async Task<HttpStatusCode> LeaveListAsync(Ticket ticket)
+    {
+        using var client = Shop.AsShopper(ticket.BuyerId);
+        using var answer = await client.DeleteAsync(new Uri($"/api/v1/flash-sales/{ticket.SaleId}/claims/mine", UriKind.Relative), TestContext.Current.CancellationToken);
+        return answer.StatusCode;
+    }
 
     public static OrderConfirmed Confirmed(Guid order) => new(
         order, 1, Guid.NewGuid(), Guid.NewGuid(), Money.Gbp(4900), [], [], new PostalAddress("Ada", "1 Quay", null, "Leeds", "LS1", "GB"), Contact);
