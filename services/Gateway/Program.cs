@@ -41,4 +41,5 @@ app.MapQueues();
 app.MapReadiness();
 app.MapGet("/openapi/v1.json", (MergedOpenApi documents, CancellationToken ct) => documents.GetAsync(ct));
 app.MapDocumentationPage();
+app.MapOperatorsPage();
 app.Run();

@@ -1,3 +1,5 @@
+using Marketplace.Gateway.FlashSales;
+
 namespace Marketplace.Gateway.Routes;
 
 /// <summary>On every answer, also those that say no. What a handler has set itself stays.</summary>
@@ -20,7 +22,7 @@ public sealed class SecurityHeaders(RequestDelegate next)
             headers.XContentTypeOptions = "nosniff";
             headers.XFrameOptions = "DENY";
             headers["Referrer-Policy"] = "no-referrer";
-            headers.ContentSecurityPolicy = http.Request.Path.StartsWithSegments("/scalar") ? ForThePage : ForData;
+            headers.ContentSecurityPolicy = PolicyOf(http.Request.Path);
             if (headers.CacheControl.Count == 0 || http.Response.StatusCode >= 400)
                 headers.CacheControl = NotKept;
             if (http.Request.IsHttps)
@@ -29,4 +31,9 @@ public sealed class SecurityHeaders(RequestDelegate next)
         }, http);
         return next(http);
     }
+
+    private static string PolicyOf(PathString path) =>
+        path.StartsWithSegments("/scalar") ? ForThePage
+        : path.StartsWithSegments(OperatorsPage.Path) ? OperatorsPage.Policy
+        : ForData;
 }
