@@ -95,8 +95,10 @@ internal sealed class Crowd(Shop shop, Generator gateway, Generator provider, in
             await row.WriteAsync(MethodOf(account), NpgsqlDbType.Uuid, ct);
             await row.WriteAsync(now, NpgsqlDbType.TimestampTz, ct);
         });
-        foreach (var (database, tables) in (ReadOnlySpan<(string, string)>)[("identity", "accounts, addresses, sessions, refresh_tokens"), ("payments", "customers, payment_methods"), ("flashsales", "express_checkouts")])
-            shop.Database(database).CreateCommand($"ANALYZE {tables}").ExecuteNonQuery();   // as autovacuum would have done long before a sale
+        // As autovacuum would have done long before a sale.
+        await shop.SqlAsync<int>("identity", "ANALYZE accounts, addresses, sessions, refresh_tokens");
+        await shop.SqlAsync<int>("payments", "ANALYZE customers, payment_methods");
+        await shop.SqlAsync<int>("flashsales", "ANALYZE express_checkouts");
     }
 
     /// <summary>A token for each, from identity by way of the gateway.</summary>

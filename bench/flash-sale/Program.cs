@@ -26,4 +26,12 @@ if (options is null)
 Generator.UseOneThreadForSockets();
 AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 140);
 using var run = new Run(options);
-return await run.GoAsync();
+try
+{
+    return await run.GoAsync();
+}
+catch (Exception cannot) when (cannot is InvalidOperationException or HttpRequestException or OperationCanceledException)
+{
+    AnsiConsole.MarkupLineInterpolated($"[red]{cannot.Message}[/]");
+    return 1;
+}

@@ -135,6 +135,7 @@ internal sealed class Run(Options options) : IDisposable
         var storm = new Storm(new StormPlan(saleId, people, startsAt, people.Count * 9 / 10, TimeSpan.FromSeconds(8), TimeSpan.FromSeconds(1), people.Count / 50, TimeSpan.FromSeconds(60), 1), shop.Url, gateway);
         await AnsiConsole.Status().StartAsync($"a rehearsal: {people.Count:N0} buyers, {people.Count / 10} units", async _ => await storm.RunAsync(over.Token));
         foreach (var (what, count) in storm.OddAnswers) AnsiConsole.MarkupLineInterpolated($"[yellow]rehearsal: {what} ({count} times)[/]");
+        if (storm.Ended == 0) throw new InvalidOperationException("Nobody at the rehearsal came to an end; there is no use in the sale.");
         if (storm.Ended < people.Count) AnsiConsole.MarkupLineInterpolated($"[yellow]rehearsal: {people.Count - storm.Ended} had no final answer[/]");
     }
 

@@ -62,7 +62,9 @@ internal sealed class Shop : IAsyncDisposable
             return new Shop(launcher, folder, options.Keep, RunningSystem.Parse(line));
         }
 
-        throw new InvalidOperationException("The system did not start.");
+        await launcher.WaitForExitAsync();
+        launcher.Dispose();
+        throw new InvalidOperationException($"The system did not start; its logs are in {folder}.");
     }
 
     public string Secret(string name) => secrets.GetProperty(name).GetString()!;

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 
 namespace Marketplace.Bench.FlashSale.Traffic;
@@ -41,12 +42,20 @@ internal sealed class Generator : IDisposable
 
     /// <summary>
     /// Before the first socket is made: a hop to the pool for every answer would cost more than all the rest here. The price is that nothing in this process may
-    /// block where a socket's answer is handled.
+    /// block where a socket's answer is handled. Processes started later must not inherit it: no ordinary program survives that.
     /// </summary>
     public static void UseOneThreadForSockets()
     {
-        Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
-        Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT", "1");
+        string[] settings = ["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT"];
+        foreach (var setting in settings) Environment.SetEnvironmentVariable(setting, "1");
+        using (var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp))
+        {
+            listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+            listener.Listen();
+            _ = listener.AcceptAsync().ContinueWith(accepted => accepted.Exception, TaskScheduler.Default);   // read with the first of them, and never again
+        }
+
+        foreach (var setting in settings) Environment.SetEnvironmentVariable(setting, null);
     }
 
     public void Schedule(Exchange exchange, long due)
@@ -127,7 +136,7 @@ internal sealed class Generator : IDisposable
         {
             connection.Connect(address);
         }
-        catch (System.Net.Sockets.SocketException)
+        catch (SocketException)
         {
             connection.Dispose();
             exchange.OnFailure("not connected");
