@@ -14,6 +14,7 @@ var app = builder.Build();
 if (await app.MigratedAsync(args)) return;
 app.UseMarketplaceDefaults();
 app.MapSales();
+app.MapWaitingRoom();
 app.MapClaims();
 app.Run();
 

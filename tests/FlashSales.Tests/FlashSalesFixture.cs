@@ -43,6 +43,7 @@ public sealed class FlashSalesFixture : IAsyncDisposable
         {
             ["QueueTickets:Keys"] = TicketKey,
             ["Allotments:KeepEvery"] = "1.00:00:00",
+            ["WaitingRoom:LookEvery"] = "1.00:00:00",
             ["Claims:SweepEvery"] = "1.00:00:00",
         };
         foreach (var (key, value) in settings ?? new Dictionary<string, string?>()) all[key] = value;
