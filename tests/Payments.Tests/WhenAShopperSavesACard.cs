@@ -30,6 +30,27 @@ public sealed class WhenAShopperSavesACard
     }
 
     [Fact]
+    public async Task A_flash_sale_looks_up_defaults_and_certain_methods_of_their_own_shoppers()
+    {
+        await using var till = await Till.OpenAsync();
+        var (ada, bruno, eve) = (Guid.CreateVersion7(), Guid.CreateVersion7(), Guid.CreateVersion7());
+        using var adas = till.Payments.As(TestTokens.Buyer(ada));
+        using var brunos = till.Payments.As(TestTokens.Buyer(bruno, "bruno@example.com", "Bruno"));
+        var (first, second, foreign) = (await SaveAsync(adas, "pm_card_visa"), await SaveAsync(adas, "pm_card_mastercard"), await SaveAsync(brunos, "pm_card_visa"));
+
+        using var flashSales = till.Payments.AsNeighbour("flashsales");
+        using var asked = await flashSales.PostAsJsonAsync("/internal/payment-methods", new MethodLookup([
+            new(ada), new(bruno), new(eve), new(ada, second.Id), new(ada, foreign.Id)]), TestContext.Current.CancellationToken);
+        var found = (await asked.Content.ReadFromJsonAsync<MethodLookupReply>(TestContext.Current.CancellationToken))!.Methods;
+
+        Assert.Equal(
+            new[] { new BuyerMethod(ada, first.Id), new BuyerMethod(bruno, foreign.Id), new BuyerMethod(ada, second.Id) }.OrderBy(one => one.MethodId),
+            found.OrderBy(one => one.MethodId));
+        using var another = till.Payments.AsNeighbour("ordering");
+        Assert.Equal(HttpStatusCode.Forbidden, (await another.PostAsJsonAsync("/internal/payment-methods", new MethodLookup([new(ada)]), TestContext.Current.CancellationToken)).StatusCode);
+    }
+
+    [Fact]
     public async Task Nobody_else_can_charge_see_or_remove_it()
     {
         await using var till = await Till.OpenAsync();

@@ -27,6 +27,7 @@ public static class AddressEndpoints
         addresses.MapPost("", AddAsync);
         addresses.MapPut("/{addressId:guid}", ChangeAsync);
         addresses.MapDelete("/{addressId:guid}", RemoveAsync);
+        routes.MapInternal("/internal/addresses", "flashsales").MapPost("/", LookUpAsync);
     }
 
     private static async Task<Ok<AddressPage>> ListAsync(ClaimsPrincipal user, AddressStore addresses, CancellationToken ct) =>
@@ -46,4 +47,17 @@ public static class AddressEndpoints
     private static async Task<Results<NoContent, NotFound>> RemoveAsync(
         Guid addressId, ClaimsPrincipal user, AddressStore addresses, CancellationToken ct) =>
         await addresses.RemoveAsync(Buyer.Id(user), addressId, ct) ? TypedResults.NoContent() : TypedResults.NotFound();
+
+    private static async Task<Ok<AddressLookupReply>> LookUpAsync(AddressLookup request, AddressStore addresses, CancellationToken ct) =>
+        TypedResults.Ok(new AddressLookupReply(await addresses.LookUpAsync(request.Wanted, ct)));
 }
+
+/// <summary>An address of each of these accounts: the one with that id, or the account's first.</summary>
+public sealed record AddressLookup([property: MaxLength(500)] IReadOnlyList<WantedAddress> Wanted);
+
+public sealed record WantedAddress(Guid AccountId, Guid? AddressId = null);
+
+/// <summary>An account that has none, or not that one, is absent.</summary>
+public sealed record AddressLookupReply(IReadOnlyList<AccountAddress> Addresses);
+
+public sealed record AccountAddress(Guid AccountId, Guid AddressId, string Name, string Line1, string? Line2, string City, string PostalCode, string Country);

@@ -27,6 +27,30 @@ public sealed class AddressStore(NpgsqlDataSource database, TimeProvider time)
         return addresses;
     }
 
+    /// <summary>Each account's address of that id, or its first one. Who has none is absent.</summary>
+    public async Task<IReadOnlyList<AccountAddress>> LookUpAsync(IReadOnlyList<WantedAddress> wanted, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            SELECT w.account_id, a.address_id, a.name, a.line1, a.line2, a.city, a.postal_code, a.country
+            FROM unnest($1, $2) AS w (account_id, address_id)
+            CROSS JOIN LATERAL (
+                SELECT address_id, name, line1, line2, city, postal_code, country
+                FROM addresses WHERE account_id = w.account_id AND (w.address_id IS NULL OR address_id = w.address_id)
+                ORDER BY created_at, address_id LIMIT 1) a
+            """);
+        command.Parameters.Add(new() { Value = wanted.Select(one => one.AccountId).ToArray() });
+        command.Parameters.Add(new() { Value = wanted.Select(one => one.AddressId).ToArray(), NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.Uuid });
+        List<AccountAddress> found = [];
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            found.Add(new(
+                reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3), reader.IsDBNull(4) ? null : reader.GetString(4),
+                reader.GetString(5), reader.GetString(6), reader.GetString(7)));
+        }
+        return found;
+    }
+
     /// <summary>Null when the account has as many as it may.</summary>
     public async Task<Address?> AddAsync(Guid accountId, AddressRequest request, CancellationToken ct)
     {

@@ -94,6 +94,25 @@ public sealed class MethodStore(NpgsqlDataSource database, TimeProvider time)
         return methods;
     }
 
+    /// <summary>Each shopper's method of that id, or the default. Who has none is absent.</summary>
+    public async Task<IReadOnlyList<BuyerMethod>> LookUpAsync(IReadOnlyList<WantedMethod> wanted, CancellationToken ct)
+    {
+        await using var find = database.CreateCommand("""
+            SELECT w.buyer_id, m.method_id
+            FROM unnest($1, $2) AS w (buyer_id, method_id)
+            CROSS JOIN LATERAL (
+                SELECT method_id FROM payment_methods
+                WHERE buyer_id = w.buyer_id AND CASE WHEN w.method_id IS NULL THEN is_default ELSE method_id = w.method_id END LIMIT 1) m
+            """);
+        find.Parameters.Add(new() { Value = wanted.Select(one => one.BuyerId).ToArray() });
+        find.Parameters.Add(new() { Value = wanted.Select(one => one.MethodId).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid });
+        await using var row = await find.ExecuteReaderAsync(ct);
+        var found = new List<BuyerMethod>(wanted.Count);
+        while (await row.ReadAsync(ct))
+            found.Add(new BuyerMethod(row.GetGuid(0), row.GetGuid(1)));
+        return found;
+    }
+
     /// <summary>The provider's name of what was removed; null when the shopper has no such method. The newest of the rest becomes the default.</summary>
     public async Task<string?> RemoveAsync(Guid buyerId, Guid methodId, CancellationToken ct)
     {

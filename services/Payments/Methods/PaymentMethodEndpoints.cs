@@ -14,6 +14,7 @@ public static class PaymentMethodEndpoints
         methods.MapGet("/", ListAsync);
         methods.MapPost("/", SaveAsync);
         methods.MapDelete("/{id:guid}", RemoveAsync);
+        routes.MapInternal("/internal/payment-methods", "flashsales").MapPost("/", LookUpAsync);
     }
 
     private static async Task<Ok<MethodPage>> ListAsync(ClaimsPrincipal user, MethodStore methods, CancellationToken ct) =>
@@ -64,7 +65,20 @@ public static class PaymentMethodEndpoints
 
         return TypedResults.NoContent();
     }
+
+    private static async Task<Ok<MethodLookupReply>> LookUpAsync(MethodLookup request, MethodStore methods, CancellationToken ct) =>
+        TypedResults.Ok(new MethodLookupReply(await methods.LookUpAsync(request.Wanted, ct)));
 }
+
+/// <summary>A saved method of each of these shoppers: the one with that id, or the default.</summary>
+public sealed record MethodLookup([property: MaxLength(500)] IReadOnlyList<WantedMethod> Wanted);
+
+public sealed record WantedMethod(Guid BuyerId, Guid? MethodId = null);
+
+/// <summary>A shopper who has none, or not that one, is absent.</summary>
+public sealed record MethodLookupReply(IReadOnlyList<BuyerMethod> Methods);
+
+public sealed record BuyerMethod(Guid BuyerId, Guid MethodId);
 
 public sealed record SaveMethodRequest([property: StringLength(255, MinimumLength = 1)] string ProviderToken, bool MakeDefault = false);
 

@@ -27,6 +27,36 @@ public sealed class AddressBook(IdentityFixture market) : IClassFixture<Identity
     }
 
     [Fact]
+    public async Task A_flash_sale_looks_up_first_addresses_and_certain_ones_of_their_own_accounts()
+    {
+        var (ada, bruno, eve) = (await market.OpenAccountAsync(), await market.OpenAccountAsync(), await market.OpenAccountAsync());
+        var adas = market.Identity.As(ada.AccessToken);
+        using var one = await adas.PostAsync("/api/v1/me/addresses", Home());
+        using var two = await adas.PostAsync("/api/v1/me/addresses", Home("1 Ockham Park"));
+        using var brunos = await market.Identity.As(bruno.AccessToken).PostAsync("/api/v1/me/addresses", Home("3 Via Roma"));
+        var (first, second, foreign) = (await one.ReadAsync<Address>(), await two.ReadAsync<Address>(), await brunos.ReadAsync<Address>());
+
+        using var asked = await market.Identity.AsNeighbour("flashsales").PostAsync("/internal/addresses", new AddressLookup([
+            new(ada.AccountId), new(bruno.AccountId), new(eve.AccountId), new(ada.AccountId, second.AddressId), new(ada.AccountId, foreign.AddressId), new(Guid.CreateVersion7())]));
+        var found = (await asked.ReadAsync<AddressLookupReply>()).Addresses;
+
+        Assert.Equal(
+            new[] { (ada.AccountId, first.AddressId, "12 St James's Square"), (bruno.AccountId, foreign.AddressId, "3 Via Roma"), (ada.AccountId, second.AddressId, "1 Ockham Park") }.Order(),
+            found.Select(address => (address.AccountId, address.AddressId, address.Line1)).Order());
+    }
+
+    [Fact]
+    public async Task Nobody_but_a_flash_sale_looks_up_addresses()
+    {
+        var ada = await market.OpenAccountAsync();
+        using var another = await market.Identity.AsNeighbour("catalog").PostAsync("/internal/addresses", new AddressLookup([new(ada.AccountId)]));
+        using var shopper = await market.Identity.As(ada.AccessToken).PostAsync("/internal/addresses", new AddressLookup([new(ada.AccountId)]));
+        using var many = await market.Identity.AsNeighbour("flashsales").PostAsync("/internal/addresses", new AddressLookup([.. Enumerable.Repeat(new WantedAddress(ada.AccountId), 501)]));
+        Assert.Equal((HttpStatusCode.Forbidden, HttpStatusCode.UnprocessableEntity), (another.StatusCode, many.StatusCode));
+        Assert.NotEqual(HttpStatusCode.OK, shopper.StatusCode);
+    }
+
+    [Fact]
     public async Task Somebody_else_s_address_is_not_found_on_any_action()
     {
         var ada = market.Identity.As((await market.OpenAccountAsync()).AccessToken);
