@@ -49,6 +49,7 @@ internal sealed class Shop : IAsyncDisposable
         }
 
         var folder = Directory.CreateTempSubdirectory("marketplace-flash-sale-").FullName;
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(folder, (UnixFileMode)0b111_101_101);      // the database server is another user
         string[] arguments =
         [
             typeof(RunningSystem).Assembly.Location, "up", "--data", folder, "--ports", "free", "--json", "--instances", "flashsales=2,ordering=2",
