@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Marketplace.Gateway.FlashSales;
 using Marketplace.Gateway.Routes;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.Options;
@@ -64,6 +65,7 @@ public sealed partial class MergedOpenApi(Sidecar sidecar, IOptions<DocumentOpti
             foreach (var route in PublicRoutes.All.Where(route => route.App == app))
                 MoveOperation(app, route, document, paths);
         }
+        QueueDocument.AddTo(paths, schemas);
 
         var merged = new JsonObject
         {

@@ -63,7 +63,10 @@ public sealed class EarlyRefusals(AdmissionBoard board, TicketDesk desk)
     private static Admission? Fresh(HttpContext http, BoardReading reading) =>
         reading is { IsStale: false, Sales: { } sales } && sales.TryGetValue(QueuePolls.SaleId(http), out var sale) ? sale : null;
 
-    /// <summary>As far as admission can have come, whatever room the service has found meanwhile.</summary>
+    /// <summary>
+    /// As far as admission can have come, whatever room the service has found meanwhile. Numbers that nobody took can carry it further for a moment;
+    /// whoever is refused in it is let in at the next try.
+    /// </summary>
     private static long HighestHead(Admission sale, DateTimeOffset now) =>
         sale.Head + (long)(Math.Max(0, (now + Tolerance - sale.At).TotalSeconds) * sale.Rate);
 

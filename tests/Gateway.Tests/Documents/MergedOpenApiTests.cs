@@ -36,14 +36,14 @@ public sealed class MergedOpenApiTests
         using var response = await gateway.As(null).FetchAsync("/openapi/v1.json");
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         var document = JsonNode.Parse(await response.TextAsync())!;
-        Assert.Equal(["/api/v1/products", "/api/v1/cart", "/api/v1/cart/lines/{lineId}"], document["paths"]!.AsObject().Select(path => path.Key));
+        Assert.Equal(["/api/v1/products", "/api/v1/cart", "/api/v1/cart/lines/{lineId}", "/api/v1/flash-sales/{saleId}/queue", "/api/v1/flash-sales/{saleId}/queue/events"], document["paths"]!.AsObject().Select(path => path.Key));
         Assert.Null(document["paths"]!["/api/v1/cart"]!["patch"]);
         Assert.Equal("cart", document["paths"]!["/api/v1/cart"]!["get"]!["tags"]![0]!.GetValue<string>());
         Assert.NotNull(document["paths"]!["/api/v1/cart"]!["get"]!["security"]);
         Assert.Null(document["paths"]!["/api/v1/products"]!["get"]!["security"]);
 
         // Two services call a thing "Page": each keeps its own.
-        Assert.Equal(["catalog.Page", "cart.Page", "cart.Next"], document["components"]!["schemas"]!.AsObject().Select(schema => schema.Key));
+        Assert.Equal(["catalog.Page", "cart.Page", "cart.Next", "gateway.Standing"], document["components"]!["schemas"]!.AsObject().Select(schema => schema.Key));
         Assert.Equal("#/components/schemas/cart.Next", document["components"]!["schemas"]!["cart.Page"]!["properties"]!["next"]!["$ref"]!.GetValue<string>());
         Assert.Equal(
             "#/components/schemas/cart.Page",

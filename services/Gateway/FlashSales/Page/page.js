@@ -334,7 +334,7 @@
       const verdict = document.createElement('p');
       const findings = audit.findings ?? [];
       verdict.className = `verdict ${findings.length === 0 ? 'good' : 'bad'}`;
-      verdict.textContent = findings.length === 0 ? '✓ Everything adds up.' : `✗ ${findings.length} ${findings.length === 1 ? 'thing does' : 'things do'} not add up:`;
+      verdict.textContent = findings.length === 0 ? (audit.settled === false ? '✓ Everything adds up so far; not everything is settled yet.' : '✓ Everything adds up.') : `✗ ${findings.length} ${findings.length === 1 ? 'thing does' : 'things do'} not add up:`;
       const list = document.createElement('ul');
       list.append(...findings.map(finding => {
         const item = document.createElement('li');
