@@ -46,11 +46,11 @@ public sealed class AllotmentStore(NpgsqlDataSource database, TimeProvider time)
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var tx = await connection.BeginTransactionAsync(ct);
 
-        await using (var hold = new NpgsqlCommand("SELECT 1 FROM sales WHERE sale_id = $1 AND allotment_due_at <= $2 FOR UPDATE SKIP LOCKED", connection, tx)
+        await using (var hold = new NpgsqlCommand("SELECT 1 FROM sales WHERE sale_id = $1 AND allotment_due_at <= $2 FOR NO KEY UPDATE", connection, tx)
         { Parameters = { new() { Value = saleId }, new() { Value = now } } })
         {
             if (await hold.ExecuteScalarAsync(ct) is null)
-                return null;                                    // not due, or somebody is at it
+                return null;                                    // not due, or somebody was faster
         }
 
         // A statement of its own after the lock, so that it sees every claim that was committed before.

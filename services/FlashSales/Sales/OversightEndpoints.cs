@@ -11,7 +11,7 @@ public static class OversightEndpoints
 
     public static void MapOversight(this IEndpointRouteBuilder routes)
     {
-        var operations = routes.MapGroup("/api/v1/operations/flash-sales/{saleId:guid}").RequireAuthorization(Policies.Operator).WithTags("flash sales");
+        var operations = routes.MapGroup("/api/v1/operations/flash-sales/{saleId:guid}").RequireAuthorization(Policies.Operator).WithTags("flash-sales");
         operations.MapGet("/progress", ProgressAsync);
         operations.MapGet("/audit", AuditAsync);
     }

@@ -18,18 +18,18 @@ public static class SaleEndpoints
 
     public static void MapSales(this IEndpointRouteBuilder routes)
     {
-        var shoppers = routes.MapGroup("/api/v1/flash-sales").WithTags("flash sales");
+        var shoppers = routes.MapGroup("/api/v1/flash-sales").WithTags("flash-sales");
         shoppers.MapGet("/", UpcomingAsync);
         shoppers.MapGet("/{saleId:guid}", ShowAsync);
 
-        var seller = routes.MapGroup("/api/v1/seller/flash-sales").RequireAuthorization(Policies.Seller).WithTags("flash sales");
+        var seller = routes.MapGroup("/api/v1/seller/flash-sales").RequireAuthorization(Policies.Seller).WithTags("flash-sales");
         seller.MapPost("/", ScheduleAsSellerAsync).Produces<ManagedSale>(StatusCodes.Status201Created);
         seller.MapGet("/", ListAsSellerAsync);
         seller.MapGet("/{saleId:guid}", ReadAsSellerAsync);
         seller.MapPut("/{saleId:guid}", ChangeAsSellerAsync);
         seller.MapPost("/{saleId:guid}/end", EndAsSellerAsync);
 
-        var operations = routes.MapGroup("/api/v1/operations/flash-sales").RequireAuthorization(Policies.Operator).WithTags("flash sales");
+        var operations = routes.MapGroup("/api/v1/operations/flash-sales").RequireAuthorization(Policies.Operator).WithTags("flash-sales");
         operations.MapPost("/", ScheduleAsOperatorAsync).Produces<ManagedSale>(StatusCodes.Status201Created);
         operations.MapGet("/", ListAsOperatorAsync);
         operations.MapGet("/{saleId:guid}", ReadAsOperatorAsync);

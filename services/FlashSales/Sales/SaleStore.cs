@@ -151,7 +151,7 @@ public sealed class SaleStore(NpgsqlDataSource database, TimeProvider time)
             UPDATE sales SET status = 'ended', end_reason = 'time', ended_at = $1, updated_at = $1, allotment_due_at = $1, revision = revision + 1
             WHERE sale_id IN (
                 SELECT sale_id FROM sales WHERE status IN ('preparing', 'scheduled') AND status = 'scheduled' AND starts_at <= $1 AND ends_at <= $1
-                ORDER BY sale_id FOR UPDATE SKIP LOCKED)
+                ORDER BY sale_id FOR NO KEY UPDATE)
             RETURNING sale_id
             """);
         end.Parameters.Add(new() { Value = time.GetUtcNow() });
