@@ -11,7 +11,7 @@ namespace Marketplace.Gateway.FlashSales;
 /// <param name="Sales">Null when it is not known, or was known too long ago to tell anybody anything.</param>
 /// <param name="Now">The service's time, or ours where it never answered.</param>
 /// <param name="IsStale">The service could not be asked just now; what it said before is what is told.</param>
-public readonly record struct BoardReading(FrozenDictionary<Guid, Admission>? Sales, DateTimeOffset Now, bool IsStale);
+public readonly record struct BoardReading(FrozenDictionary<Guid, QueuedSale>? Sales, DateTimeOffset Now, bool IsStale);
 
 /// <summary>
 /// What the service of flash sales said last, for as many polls as come: none of them crosses a sidecar. While somebody polls, one call at a time renews
@@ -131,7 +131,8 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
                 Failed("an answer that is none");
                 return;
             }
-            state = new(sales.ToFrozenDictionary(sale => sale.SaleId), said.ServedAt, time.GetTimestamp());
+            var before = state?.Sales;
+            state = new(sales.ToFrozenDictionary(sale => sale.SaleId, sale => new QueuedSale(sale, before?.GetValueOrDefault(sale.SaleId))), said.ServedAt, time.GetTimestamp());
             failing = false;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or JsonException or ArgumentException)
@@ -164,7 +165,7 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
         public void Land() => first.TrySetResult();
     }
 
-    private sealed record State(FrozenDictionary<Guid, Admission> Sales, DateTimeOffset ServedAt, long ReceivedAt);
+    private sealed record State(FrozenDictionary<Guid, QueuedSale> Sales, DateTimeOffset ServedAt, long ReceivedAt);
 }
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]

@@ -26,7 +26,7 @@ public sealed class EarlyRefusals(AdmissionBoard board, TicketDesk desk)
     public RequestDelegate BeforeJoin(RequestDelegate forward) => async http =>
     {
         var reading = await board.ReadAsync(http.RequestAborted);
-        if (Fresh(http, reading) is { Phase: SalePhase.SoldOut or SalePhase.Ended })
+        if (Fresh(http, reading) is { Admission.Phase: SalePhase.SoldOut or SalePhase.Ended })
             await Over().ExecuteAsync(http);
         else
             await forward(http);
@@ -41,16 +41,17 @@ public sealed class EarlyRefusals(AdmissionBoard board, TicketDesk desk)
             return null;
         if (desk.Refuse(http, text, QueuePolls.SaleId(http), reading.Now, out var ticket) is { } refusal)
             return refusal;
-        if (Fresh(http, reading) is not { } sale)
+        if (Fresh(http, reading) is not { } queued)
             return null;
 
+        var sale = queued.Admission;
         if (!sale.IsDrawn)
         {
             if (sale.Phase is SalePhase.SoldOut or SalePhase.Ended)
                 return Over();
             return reading.Now + Tolerance < sale.StartsAt ? NotStarted(http, sale, reading.Now) : null;
         }
-        if (sale.RankOf(ticket!) is not { } rank || rank < HighestHead(sale, reading.Now))
+        if (queued.RankOf(ticket!) is not { } rank || rank < HighestHead(sale, reading.Now))
             return null;
         return sale.Phase switch
         {
@@ -60,7 +61,7 @@ public sealed class EarlyRefusals(AdmissionBoard board, TicketDesk desk)
         };
     }
 
-    private static Admission? Fresh(HttpContext http, BoardReading reading) =>
+    private static QueuedSale? Fresh(HttpContext http, BoardReading reading) =>
         reading is { IsStale: false, Sales: { } sales } && sales.TryGetValue(QueuePolls.SaleId(http), out var sale) ? sale : null;
 
     /// <summary>

@@ -35,7 +35,7 @@ public sealed class QueuePolls(AdmissionBoard board, TicketDesk desk, Degradatio
         if (reading.Sales is not { } sales)
             return default;
         return sales.TryGetValue(saleId, out var sale)
-            ? (Standing.Of(sale, ticket, reading.Now), ticket, null)
+            ? (sale.StandingOf(ticket, reading.Now), ticket, null)
             : (null, null, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no queue for such a sale."));
     }
 

@@ -99,7 +99,7 @@ public sealed class QueueStreams(
                         return;
                     if (reading.Sales is { } sales)
                     {
-                        standing = Standing.Of(sales[saleId], ticket, reading.Now);
+                        standing = sales[saleId].StandingOf(ticket, reading.Now);
                         break;
                     }
                     wait = TimeSpan.FromSeconds(Standing.Often);        // away: nothing to tell that would be true

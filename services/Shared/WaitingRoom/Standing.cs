@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Marketplace.WaitingRoom;
 
 /// <summary>Where somebody stands in one sale's queue, at <see cref="ServerTime"/>. Computed from the ticket and what the service said, by whoever is asked.</summary>
@@ -18,7 +20,8 @@ public sealed record Standing(
     // Those who waited for the start come back within so many seconds of it, and not all in its first.
     private const int SpreadAtStart = 8;
 
-    /// <summary>Nothing that is asked later will be answered otherwise with this ticket.</summary>
+    /// <summary>Nothing that is asked later will be answered otherwise with this ticket. The state says so already.</summary>
+    [JsonIgnore]
     public bool IsFinal => State is StandingState.SoldOut or StandingState.Ended or StandingState.Expired;
 
     /// <param name="ticket">Null for somebody who has none: the countdown, then whether there is still something to queue for.</param>
