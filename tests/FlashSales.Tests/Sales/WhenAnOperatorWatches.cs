@@ -142,14 +142,15 @@ public sealed class WhenAnOperatorWatches
         await market.Shop.Service.ScalarAsync<object>("INSERT INTO ranks_done (sale_id, rank, gap) VALUES ($1, 1, true)", saleId);
 
         await market.ClaimedAsync(saleId, taken: 3, paid: 2);
+        var rank = 0L;
         await market.Shop.Service.ScalarAsync<object>("UPDATE claim_counts SET waiting = 1 WHERE sale_id = $1", saleId);
         foreach (var (buyer, state, quantity, first) in new[] { (ada, "paid", 2, 1), (bea, "claimed", 1, 3), (cleo, "released", 1, 0), (dora, "waiting", 1, 0) })
         {
             var claim = Guid.CreateVersion7();
             await market.Shop.Service.ScalarAsync<object>("""
-                INSERT INTO claims (claim_id, sale_id, shard, buyer_id, quantity, state, order_id, place, pay_until, created_at, changed_at)
-                VALUES ($1, $2, 0, $3, $4::int, $5, CASE WHEN $5 <> 'waiting' THEN $6 END, 1, CASE WHEN $5 <> 'waiting' THEN $7 END, $7, $7)
-                """, claim, saleId, buyer, quantity, state, Guid.CreateVersion7(), now);
+                INSERT INTO claims (claim_id, sale_id, shard, buyer_id, quantity, state, order_id, place, rank, pay_until, created_at, changed_at)
+                VALUES ($1, $2, 0, $3, $4::int, $5, CASE WHEN $5 <> 'waiting' THEN $6 END, 1, $8, CASE WHEN $5 <> 'waiting' THEN $7 END, $7, $7)
+                """, claim, saleId, buyer, quantity, state, Guid.CreateVersion7(), now, rank++);
             if (first > 0)
                 await market.Shop.Service.ScalarAsync<object>("INSERT INTO claim_units SELECT $1, unit_no, $2 FROM generate_series($3, $3 + $4 - 1) AS unit_no", saleId, claim, first, quantity);
         }
