@@ -12,21 +12,17 @@ public sealed class CheckoutStore(NpgsqlDataSource database, TimeProvider time)
 {
     private const string Columns = "buyer_id, address_id, name, line1, line2, city, postal_code, country, contact_email, contact_name, payment_method";
 
-    public async Task<RememberedCheckout?> FindAsync(Guid buyerId, CancellationToken ct) => (await OfAsync([buyerId], ct)).GetValueOrDefault(buyerId);
-
-    /// <summary>One read for all. Who left nothing is absent.</summary>
-    public async Task<IReadOnlyDictionary<Guid, RememberedCheckout>> OfAsync(IReadOnlyCollection<Guid> buyers, CancellationToken ct)
+    public async Task<RememberedCheckout?> FindAsync(Guid buyerId, CancellationToken ct)
     {
-        await using var find = database.CreateCommand($"SELECT {Columns} FROM express_checkouts WHERE buyer_id = ANY ($1)");
-        find.Parameters.Add(new() { Value = buyers.ToArray() });
+        await using var find = database.CreateCommand($"SELECT {Columns} FROM express_checkouts WHERE buyer_id = $1");
+        find.Parameters.Add(new() { Value = buyerId });
         await using var row = await find.ExecuteReaderAsync(ct);
-        var found = new Dictionary<Guid, RememberedCheckout>(buyers.Count);
-        while (await row.ReadAsync(ct))
-            found[row.GetGuid(0)] = new RememberedCheckout(
+        return await row.ReadAsync(ct)
+            ? new RememberedCheckout(
                 row.GetGuid(0), row.GetGuid(1),
                 new PostalAddress(row.GetString(2), row.GetString(3), row.IsDBNull(4) ? null : row.GetString(4), row.GetString(5), row.GetString(6), row.GetString(7)),
-                new OrderContact(row.GetString(8), row.GetString(9)), row.IsDBNull(10) ? null : row.GetGuid(10));
-        return found;
+                new OrderContact(row.GetString(8), row.GetString(9)), row.IsDBNull(10) ? null : row.GetGuid(10))
+            : null;
     }
 
     /// <summary>The account said so: it replaces what there was.</summary>

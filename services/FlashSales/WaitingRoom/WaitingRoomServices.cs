@@ -16,7 +16,6 @@ public static class WaitingRoomServices
         services.AddSingleton<Places>();
         services.AddSingleton<JoinStore>();
         services.AddSingleton<JoinDesk>();
-        services.AddSingleton<QueueProgress>();
         services.AddSingleton<AdmissionStore>();
         services.AddSingleton<AdmissionBoard>();
         services.AddSingleton<Doorkeeper>().AddHostedService(provider => provider.GetRequiredService<Doorkeeper>());
