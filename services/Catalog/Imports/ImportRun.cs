@@ -9,7 +9,7 @@ public enum RunEnd
     /// <summary>All whole rows of the body are stored.</summary>
     Stored,
 
-    /// <summary>A later request goes on with this import; what this one had not stored yet is the other's.</summary>
+    /// <summary>The import is not where this request believes it to be, most often since a later one goes on with it: what this one had not stored yet is the other's.</summary>
     TakenOver,
 }
 
@@ -88,7 +88,7 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
         }
     }
 
-    // Another request of the same seller had its hands on the same listings or SKUs.
+    // Another request of the same seller had its hands on the same listings or SKUs. One that is overtaken again and again is told to come back.
     private async Task<Import?> InsistAsync(Func<Task<Import?>> store)
     {
         for (var tried = 1; ; tried++)
@@ -97,9 +97,15 @@ public sealed partial class ImportRun(NpgsqlDataSource database, ImportStore imp
             {
                 return await store();
             }
-            catch (Exception overtaken) when (tried < Tries && overtaken is OvertakenException or PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.UniqueViolation })
+            catch (Exception overtaken) when (overtaken is OvertakenException or PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.UniqueViolation })
             {
+                if (tried == Tries)
+                    throw new TimeoutException("Other requests of this seller took the same listings or SKUs each time.", overtaken);
                 LogOvertaken(overtaken.Message);
+            }
+            catch (OperationCanceledException slow)             // by no sender: it must not be taken for one who left
+            {
+                throw new TimeoutException("The database did not take an import's rows in time.", slow);
             }
         }
     }

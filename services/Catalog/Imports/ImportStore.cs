@@ -152,12 +152,15 @@ public sealed class ImportStore(NpgsqlDataSource database, TimeProvider time)
         return await OneAsync(take, ct);
     }
 
-    /// <summary>Locks the import's row. False when a later request has taken it over: then nothing may be stored.</summary>
+    /// <summary>
+    /// Locks the import's row. False when a later request has taken it over, or when it is further on already, since a commit of this one
+    /// was not heard of: then nothing may be stored.
+    /// </summary>
     public static async Task<bool> IsOursAsync(NpgsqlTransaction tx, Import import, CancellationToken ct)
     {
-        await using var check = new NpgsqlCommand("SELECT 1 FROM imports WHERE import_id = $1 AND run = $2 FOR UPDATE", tx.Connection, tx)
+        await using var check = new NpgsqlCommand("SELECT 1 FROM imports WHERE import_id = $1 AND run = $2 AND bytes = $3 AND status = 'open' FOR UPDATE", tx.Connection, tx)
         {
-            Parameters = { new() { Value = import.ImportId }, new() { Value = import.Run } },
+            Parameters = { new() { Value = import.ImportId }, new() { Value = import.Run }, new() { Value = import.Offset } },
         };
         return await check.ExecuteScalarAsync(ct) is not null;
     }

@@ -1,6 +1,10 @@
 using System.Net;
+using System.Security.Claims;
 using System.Text;
+using Marketplace.Catalog.Imports;
+using Marketplace.Hosting;
 using Marketplace.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 using static Marketplace.Catalog.Tests.CatalogFixture;
 
@@ -224,6 +228,49 @@ public sealed class WhenAnImportBreaksOff(CatalogFixture shop) : IClassFixture<C
         var ended = await Importer.StateAsync(rest, HttpStatusCode.OK);
         Assert.Equal(("completed", (Rows, 0L, 0L, 0L)), (ended.Status, ended.Counts));
         Assert.Equal((Rows, Rows), (await victim.StoredAsync(), await victim.EventsAsync()));
+    }
+
+    [Fact]
+    public async Task Rows_whose_commit_was_not_heard_of_are_neither_stored_nor_counted_twice()
+    {
+        var services = shop.Catalog.Services;
+        var iris = SellerId.Of(new ClaimsPrincipal(new ClaimsIdentity([new Claim("seller_id", $"{seller.Id}")], "test")));
+        var (import, _) = await services.GetRequiredService<ImportStore>().StartAsync(iris, null, null, (byte)',', default, default);
+
+        // The second time as it stood before the first: as whoever believes that nothing came of it.
+        Assert.Equal(RunEnd.Stored, await RunAsync());
+        Assert.Equal(RunEnd.TakenOver, await RunAsync());
+
+        Assert.Equal((2L, 0L, 0L, 0L), (await seller.ShowAsync(import.ImportId)).Counts);
+        Assert.Equal(2, await seller.EventsAsync());
+
+        async Task<RunEnd> RunAsync()
+        {
+            using var rows = new CsvRows(new MemoryStream("sku,title,category,price\nA,Lamp,lighting,1\nB,Lamp,lighting,1\n"u8.ToArray()), default);
+            var (columns, _) = ImportColumns.Of(await rows.NextAsync(last: false, default));
+            return (await services.GetRequiredService<ImportRun>().RunAsync(import, iris, "Iris", rows, columns!, last: false, default)).End;
+        }
+    }
+
+    [Fact]
+    public async Task One_that_others_overtake_each_time_is_told_to_come_back_and_can()
+    {
+        await using var busy = await ServiceUnderTest<Program>.StartAsync("catalog", calls: ["identity"]);
+        var victim = new Importer(busy);
+        await using (var trap = busy.Database.CreateCommand("""
+            CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'unique_violation'; END $$;
+            CREATE TRIGGER overtake BEFORE INSERT ON skus FOR EACH ROW EXECUTE FUNCTION overtake();
+            """))
+            await trap.ExecuteNonQueryAsync();
+        const string rows = "A,Lamp,lighting,1\n";
+
+        using var refused = await victim.PostAsync("sku,title,category,price\n" + rows, key: "k");
+        await AssertProblemAsync(refused, HttpStatusCode.ServiceUnavailable, "/problems/unavailable");
+
+        await using (var mend = busy.Database.CreateCommand("DROP TRIGGER overtake ON skus"))
+            await mend.ExecuteNonQueryAsync();
+        using var again = await victim.PostAsync("sku,title,category,price\n" + rows, key: "k");
+        Assert.Equal((1L, 0L, 0L, 0L), (await Importer.StateAsync(again, HttpStatusCode.OK)).Counts);
     }
 
     /// <summary>Sends the file's first bytes and, once some of their rows are stored, hangs up.</summary>
