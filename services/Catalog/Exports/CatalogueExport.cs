@@ -14,9 +14,13 @@ namespace Marketplace.Catalog.Exports;
 /// A seller's catalogue as the file that an import takes: importing it again changes nothing. Oldest listing first, each followed by its
 /// variants. Read page by page while it is sent: a listing is in it once and as it was when its page was read, not as of one moment for all.
 /// </summary>
-public sealed class CatalogueExport(NpgsqlDataSource database, ListingStore listings, CategoryStore categories, AttributeDocuments documents)
+public sealed class CatalogueExport(NpgsqlDataSource database, ListingStore listings, CategoryStore categories, AttributeDocuments documents, TimeProvider time)
 {
     private const int AtOnce = 200;
+
+    /// <summary>So often the document store may be silent, each time for a second or two, before a file of which much may be sent is cut off.</summary>
+    private const int MostSilences = 4;
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     public async Task WriteAsync(SellerId seller, Stream body, CancellationToken ct)
     {
@@ -101,14 +105,20 @@ public sealed class CatalogueExport(NpgsqlDataSource database, ListingStore list
     private async Task<(List<Exported> Page, (DateTimeOffset, Guid)? Next)> PageAsync(SellerId seller, (DateTimeOffset ListedAt, Guid ProductId)? after, CancellationToken ct)
     {
         // A document can only be gone when its row was changed since it was read, and then the page is read again.
-        for (var attempt = 1; ; attempt++)
+        for (var (attempt, silences) = (1, 0); ;)
         {
             var (rows, next) = await RowsAsync(seller, after, ct);
-            var found = await documents.ReadAsync([.. rows.Select(row => row.Listing.DocumentId).OfType<Guid>()], ct)
-                ?? throw new HttpRequestException("The document store does not answer: an export without attributes would take them away when it is imported.");
+            if (await documents.ReadAsync([.. rows.Select(row => row.Listing.DocumentId).OfType<Guid>()], ct) is not { } found)
+            {
+                if (++silences > MostSilences)
+                    throw new HttpRequestException("The document store does not answer: an export without attributes would take them away when it is imported.");
+                await Task.Delay(Pause, time, ct);
+                continue;
+            }
+
             if (rows.All(row => row.Listing.DocumentId is not { } document || found.ContainsKey(document)))
                 return ([.. rows.Select(row => row with { Values = row.Listing.DocumentId is { } document ? found[document] : null })], next);
-            if (attempt == 3)
+            if (attempt++ == 3)
                 throw new InvalidOperationException("Attributes that a listing points at are not there.");
         }
     }
