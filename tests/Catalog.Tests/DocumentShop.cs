@@ -27,6 +27,8 @@ public sealed class DocumentShop : IAsyncLifetime
     /// <summary>Where the documents lie; without one in the sidecar's memory.</summary>
     public string? DocumentDatabase { get; init; }
 
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
+
     public Guid Bruno { get; } = Guid.CreateVersion7();
 
     public Guid Clara { get; } = Guid.CreateVersion7();
@@ -68,8 +70,8 @@ public sealed class DocumentShop : IAsyncLifetime
             ["Documents:KeepFree"] = "00:00:00",
             ["Documents:SweepEvery"] = "1.00:00:00",
         };
-        Catalog = await ServiceUnderTest<Program>.StartAsync("catalog", Identity, settings);
-        Replica = await ServiceUnderTest<Program>.StartAsync("catalog", Identity, settings, connectionString: Catalog.ConnectionString);
+        Catalog = await ServiceUnderTest<Program>.StartAsync("catalog", Identity, settings, services => services.AddSingleton(Clock));
+        Replica = await ServiceUnderTest<Program>.StartAsync("catalog", Identity, settings, services => services.AddSingleton(Clock), Catalog.ConnectionString);
         foreach (var replica in new[] { Catalog, Replica })
         {
             replica.Neighbour("identity")
