@@ -123,7 +123,7 @@ internal static class ClaimProblems
 {
     public static ProblemHttpResult NoSuchSale() => Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no such sale.");
 
-    public static ProblemHttpResult SoldOut() => Problems.Of(StatusCodes.Status409Conflict, "sold-out", "All units are taken, and the waiting list is full.");
+    public static ProblemHttpResult SoldOut() => Problems.Of(StatusCodes.Status409Conflict, "sold-out", "Every unit is taken, and nobody else can wait for one.");
 
     public static ProblemHttpResult Over() => Problems.Of(StatusCodes.Status409Conflict, "sale-over", "The sale is over.");
 

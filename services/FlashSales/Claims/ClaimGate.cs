@@ -30,7 +30,7 @@ public sealed class ClaimGate
         if (ticket.BuyerId != buyer) return No(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.");
         if (ticket.SaleId != sale.SaleId) return No(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.");
         if (!sale.HasStarted(now)) return new Admittance(null, ClaimProblems.NotStarted(sale), TellOfClaim: false);
-        if (sale.IsOver(now)) return new Admittance(null, ClaimProblems.Over(), TellOfClaim: true);
+        if (sale.IsOver(now)) return new Admittance(null, sale.EndReason == SaleEnd.SoldOut ? ClaimProblems.SoldOut() : ClaimProblems.Over(), TellOfClaim: true);
         if (fault == TicketFault.Expired) return Late("ticket-expired", "This ticket has expired.");
 
         // Let in or not is known without asking the database, and most who are too early are told so from memory.

@@ -117,7 +117,12 @@ public sealed partial class SaleShard(
                 var checkouts = await CheckoutsAsync(plan);
                 var without = plan.New.Concat(plan.Moves.Select(move => move.To).Where(claim => claim.State == ClaimState.Claimed))
                     .Select(claim => claim.BuyerId).Where(buyer => !checkouts.ContainsKey(buyer)).ToList();
-                if (without.Count > 0 && without.Any(unreachable.Add)) continue;
+                if (without.Except(unreachable).ToList() is { Count: > 0 } news)
+                {
+                    unreachable.UnionWith(news);
+                    continue;                                   // decided again, without them
+                }
+
 
                 await store.CommitAsync(plan, checkouts, default);
                 memory.Take(plan);
