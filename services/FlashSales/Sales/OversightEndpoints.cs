@@ -12,8 +12,8 @@ public static class OversightEndpoints
     public static void MapOversight(this IEndpointRouteBuilder routes)
     {
         var operations = routes.MapGroup("/api/v1/operations/flash-sales/{saleId:guid}").RequireAuthorization(Policies.Operator).WithTags("flash-sales");
-        operations.MapGet("/progress", ProgressAsync);
-        operations.MapGet("/audit", AuditAsync);
+        operations.MapGet("/progress", ProgressAsync).WithSummary("How a sale goes, now: people and units.");
+        operations.MapGet("/audit", AuditAsync).WithSummary("Its books to the unit, and what does not agree.");
     }
 
     private static async Task<Results<Ok<SaleProgress>, NotFound>> ProgressAsync(Guid saleId, SaleProgressStore progress, HttpResponse response, CancellationToken ct)

@@ -19,22 +19,22 @@ public static class SaleEndpoints
     public static void MapSales(this IEndpointRouteBuilder routes)
     {
         var shoppers = routes.MapGroup("/api/v1/flash-sales").WithTags("flash-sales");
-        shoppers.MapGet("/", UpcomingAsync);
-        shoppers.MapGet("/{saleId:guid}", ShowAsync);
+        shoppers.MapGet("/", UpcomingAsync).WithSummary("Sales that run or will, the next to start first.");
+        shoppers.MapGet("/{saleId:guid}", ShowAsync).WithSummary("One sale: its countdown, its phase and what remains.");
 
         var seller = routes.MapGroup("/api/v1/seller/flash-sales").RequireAuthorization(Policies.Seller).WithTags("flash-sales");
-        seller.MapPost("/", ScheduleAsSellerAsync).Produces<ManagedSale>(StatusCodes.Status201Created);
-        seller.MapGet("/", ListAsSellerAsync);
-        seller.MapGet("/{saleId:guid}", ReadAsSellerAsync);
-        seller.MapPut("/{saleId:guid}", ChangeAsSellerAsync);
-        seller.MapPost("/{saleId:guid}/end", EndAsSellerAsync);
+        seller.MapPost("/", ScheduleAsSellerAsync).Produces<ManagedSale>(StatusCodes.Status201Created).WithSummary("Schedule a sale: its units leave ordinary stock.");
+        seller.MapGet("/", ListAsSellerAsync).WithSummary("My sales, the newest first.");
+        seller.MapGet("/{saleId:guid}", ReadAsSellerAsync).WithSummary("One of my sales, with its ETag.");
+        seller.MapPut("/{saleId:guid}", ChangeAsSellerAsync).WithSummary("Other terms, before the start (If-Match).");
+        seller.MapPost("/{saleId:guid}/end", EndAsSellerAsync).WithSummary("Call it off before the start, end it afterwards.");
 
         var operations = routes.MapGroup("/api/v1/operations/flash-sales").RequireAuthorization(Policies.Operator).WithTags("flash-sales");
-        operations.MapPost("/", ScheduleAsOperatorAsync).Produces<ManagedSale>(StatusCodes.Status201Created);
-        operations.MapGet("/", ListAsOperatorAsync);
-        operations.MapGet("/{saleId:guid}", ReadAsOperatorAsync);
-        operations.MapPut("/{saleId:guid}", ChangeAsOperatorAsync);
-        operations.MapPost("/{saleId:guid}/end", EndAsOperatorAsync);
+        operations.MapPost("/", ScheduleAsOperatorAsync).Produces<ManagedSale>(StatusCodes.Status201Created).WithSummary("Schedule a sale for the seller of the product.");
+        operations.MapGet("/", ListAsOperatorAsync).WithSummary("Everybody's sales, the newest first.");
+        operations.MapGet("/{saleId:guid}", ReadAsOperatorAsync).WithSummary("One sale, with its ETag.");
+        operations.MapPut("/{saleId:guid}", ChangeAsOperatorAsync).WithSummary("Other terms, before the start (If-Match).");
+        operations.MapPost("/{saleId:guid}/end", EndAsOperatorAsync).WithSummary("Call it off before the start, end it afterwards.");
         routes.MapOversight();
     }
 
