@@ -46,9 +46,11 @@ public sealed class WhenQuestionsGather
         var times = 0;
         var batcher = new Batcher<int, int>(2, TimeSpan.FromHours(1), asked =>
             ++times == 1 ? throw new IOException("away") : Task.FromResult<IReadOnlyList<int>>([.. asked]));
-        Task<int>[] lost = [batcher.AskAsync(1, Ct), batcher.AskAsync(2, Ct)];
-        foreach (var one in lost) await Assert.ThrowsAsync<IOException>(() => one);
-        Assert.Equal([3, 4], await Task.WhenAll(batcher.AskAsync(3, Ct), batcher.AskAsync(4, Ct)));
+        var (one, two) = (batcher.AskAsync(1, Ct), batcher.AskAsync(2, Ct));
+        await Assert.ThrowsAsync<IOException>(() => one);
+        await Assert.ThrowsAsync<IOException>(() => two);
+        var (three, four) = (batcher.AskAsync(3, Ct), batcher.AskAsync(4, Ct));
+        Assert.Equal((3, 4), (await three, await four));
     }
 
     [Fact]
@@ -60,7 +62,7 @@ public sealed class WhenQuestionsGather
         {
             asked.AddRange(lot);
             await gate.Task;
-            return [.. lot];
+            return lot;
         });
         using var patience = new CancellationTokenSource();
         var leaving = batcher.AskAsync(1, patience.Token);
