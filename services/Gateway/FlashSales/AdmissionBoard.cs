@@ -28,6 +28,7 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
     private volatile State? state;
     private volatile bool failing;
     private Renewal? renewal;
+    private TaskCompletionSource answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long askedAt;
 
     /// <summary>At once, unless nobody has asked for a while and the service is asked first.</summary>
@@ -37,6 +38,15 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
         return state is { } current && Age(current) <= 2 * options.Refresh || Volatile.Read(ref renewal) is not { First.IsCompleted: false } running
             ? new(Read())
             : new(WaitAsync(running.First, ct));
+    }
+
+    /// <summary>What is known after the next answer of the service, for whoever knows of a sale that we have not heard of yet.</summary>
+    public async Task<BoardReading> ReadNextAsync(CancellationToken ct)
+    {
+        var next = Volatile.Read(ref answer).Task;
+        Ask();
+        await next.WaitAsync(ct);
+        return Read();
     }
 
     /// <summary>What is known now; the one who asks goes on being interested.</summary>
@@ -88,7 +98,7 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
             do
             {
                 await RenewAsync(stopping);
-                own.Land();
+                Land(own);
                 await Task.Delay(options.Refresh, time, stopping);
             }
             while (IsAsked());
@@ -99,11 +109,17 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
         }
         finally
         {
-            own.Land();
+            Land(own);
             Volatile.Write(ref renewal, null);
         }
         if (IsAsked())
             Begin();                                    // somebody asked between the last look and the end
+    }
+
+    private void Land(Renewal own)
+    {
+        own.Land();
+        Interlocked.Exchange(ref answer, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
     private bool IsAsked() => time.GetElapsedTime(Volatile.Read(ref askedAt)) <= options.QuietAfter;

@@ -16,12 +16,28 @@ public sealed class QueuePolls(AdmissionBoard board, TicketDesk desk, Degradatio
 
     public Task AnswerAsync(HttpContext http)
     {
+        var text = http.Request.Headers[TicketDesk.Header].ToString();
         var reading = board.ReadAsync(http.RequestAborted);
-        return reading.IsCompletedSuccessfully ? Answer(http, reading.Result) : LaterAsync(http, reading);
+        if (!reading.IsCompletedSuccessfully)
+            return LaterAsync(http, reading, text);
+        var known = reading.Result;
+        var look = Look(http, known, text);
+        return look is { Ticket: not null, Refusal: not null } ? LaterAsync(http, new(known), text) : Answer(http, known, look);
     }
 
-    /// <summary>The standing by a ticket that somebody shows, or why there is none: null, null when it is not known at the moment.</summary>
-    internal (Standing? Standing, Ticket? Ticket, ProblemHttpResult? Refusal) Look(HttpContext http, BoardReading reading, string text)
+    /// <summary>A ticket for a sale that we have not heard of: it was scheduled a moment ago, and the next answer of the service will hold it.</summary>
+    internal async Task<(BoardReading, Look)> LookAsync(HttpContext http, BoardReading reading, string text)
+    {
+        var look = Look(http, reading, text);
+        for (var tries = 0; tries < 2 && look is { Ticket: not null, Refusal: not null }; tries++)
+        {
+            reading = await board.ReadNextAsync(http.RequestAborted);
+            look = Look(http, reading, text);
+        }
+        return (reading, look);
+    }
+
+    private Look Look(HttpContext http, BoardReading reading, string text)
     {
         var saleId = SaleId(http);
         Ticket? ticket = null;
@@ -30,13 +46,13 @@ public sealed class QueuePolls(AdmissionBoard board, TicketDesk desk, Degradatio
             if (!desk.IsOpen)
                 return default;
             if (desk.Refuse(http, text, saleId, reading.Now, out ticket) is { } refusal)
-                return (null, null, refusal);
+                return new(null, null, refusal);
         }
         if (reading.Sales is not { } sales)
             return default;
         return sales.TryGetValue(saleId, out var sale)
-            ? (sale.StandingOf(ticket, reading.Now), ticket, null)
-            : (null, null, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no queue for such a sale."));
+            ? new(sale.StandingOf(ticket, reading.Now), ticket, null)
+            : new(null, ticket, Problems.Of(StatusCodes.Status404NotFound, "not-found", "There is no queue for such a sale."));
     }
 
     internal static Guid SaleId(HttpContext http) => Guid.Parse((string)http.Request.RouteValues["saleId"]!);
@@ -58,11 +74,15 @@ public sealed class QueuePolls(AdmissionBoard board, TicketDesk desk, Degradatio
         return Task.CompletedTask;
     }
 
-    private async Task LaterAsync(HttpContext http, ValueTask<BoardReading> reading) => await Answer(http, await reading);
-
-    private Task Answer(HttpContext http, BoardReading reading)
+    private async Task LaterAsync(HttpContext http, ValueTask<BoardReading> reading, string text)
     {
-        var (standing, _, refusal) = Look(http, reading, http.Request.Headers[TicketDesk.Header].ToString());
+        var (known, look) = await LookAsync(http, await reading, text);
+        await Answer(http, known, look);
+    }
+
+    private Task Answer(HttpContext http, BoardReading reading, Look look)
+    {
+        var (standing, _, refusal) = look;
         if (refusal is not null)
             return refusal.ExecuteAsync(http);
         if (standing is null)
@@ -78,3 +98,7 @@ public sealed class QueuePolls(AdmissionBoard board, TicketDesk desk, Degradatio
         return writing.IsCompletedSuccessfully ? Task.CompletedTask : writing.AsTask();
     }
 }
+
+/// <summary>The standing by a ticket that somebody shows, or why there is none; neither, when it is not known at the moment.</summary>
+/// <param name="Ticket">Good for the sale; with a refusal: of a sale that is not known.</param>
+internal readonly record struct Look(Standing? Standing, Ticket? Ticket, ProblemHttpResult? Refusal);

@@ -31,8 +31,7 @@ public sealed class QueueStreams(
     public async Task StreamAsync(HttpContext http)
     {
         var text = http.Request.Headers[TicketDesk.Header].ToString() is { Length: > 0 } shown ? shown : http.Request.Query["ticket"].ToString();
-        var reading = await board.ReadAsync(http.RequestAborted);
-        var (standing, ticket, refusal) = polls.Look(http, reading, text);
+        var (reading, (standing, ticket, refusal)) = await polls.LookAsync(http, await board.ReadAsync(http.RequestAborted), text);
         if (refusal is not null)
         {
             await refusal.ExecuteAsync(http);

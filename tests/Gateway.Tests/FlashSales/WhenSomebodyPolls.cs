@@ -150,6 +150,30 @@ public sealed class WhenSomebodyPolls
     }
 
     [Fact]
+    public async Task A_ticket_for_a_sale_that_was_scheduled_a_moment_ago_waits_for_the_news_of_it()
+    {
+        await using var drop = await Drop.StartAsync();
+        await drop.PollAsync(null);
+        drop.Sale = drop.Sale with { SaleId = Guid.CreateVersion7() };
+        var poll = drop.PollAsync(drop.At(rank: 149));
+        await AdvancingAsync(drop, poll);
+        Assert.Equal("waiting", State(await poll));
+
+        // Never heard of: it is not waited for without end.
+        var strange = drop.Gateway.As(null).FetchAsync($"/api/v1/flash-sales/{Guid.Empty}/queue", ("Queue-Ticket", Drop.Signed(drop.At(rank: 5, sale: Guid.Empty))));
+        await AdvancingAsync(drop, strange);
+        await (await strange).ProblemAsync(HttpStatusCode.NotFound, "not-found");
+    }
+
+    private static Task AdvancingAsync(Drop drop, Task poll) => Eventually.Async(
+        () =>
+        {
+            drop.Clock.Advance(TimeSpan.FromMilliseconds(100));
+            return poll.IsCompleted;
+        },
+        "it is answered");
+
+    [Fact]
     public async Task A_sale_that_is_not_there_is_not_found()
     {
         await using var drop = await Drop.StartAsync();
