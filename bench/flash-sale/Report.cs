@@ -8,7 +8,7 @@ namespace Marketplace.Bench.FlashSale;
 /// <summary>The large sale: claims decided as fast as they go.</summary>
 /// <param name="PlacedRate">Units given a second, until the last was.</param>
 /// <param name="Rate">Decisions a second over all, those for "sold out" included.</param>
-internal sealed record Throughput(int Units, int Placed, int SoldOut, double PlacedRate, double Rate, double JoinRate, Figures Figures);
+internal sealed record Throughput(int Units, int Placed, int SoldOut, double PlacedRate, double Rate, double JoinRate, Figures Figures, CpuShare Cpu);
 
 internal sealed record PollRates(Load Bare, Load Gateway);
 
@@ -56,11 +56,15 @@ internal static class Report
 
         AnsiConsole.WriteLine($"the {options.Units}th paid order {(audit.LastUnitPaidAfter is { } after ? N(after.TotalSeconds, 1) : "never")} s after the start; the last of all answers {N((storm.Buyers.Max(buyer => buyer.EndedAt) - start).TotalSeconds, 1)} s after it");
         AnsiConsole.WriteLine($"killed: {(observer.Kills.Count == 0 ? "nobody" : string.Join(", ", observer.Kills.Select(kill => $"{kill.What} {N((kill.At - start).TotalSeconds, 1)} s after the start")))}");
-        AnsiConsole.WriteLine($"processors from the start on: {string.Join(", ", cpu.Shares.Where(share => share.Cores > 0.005).Select(share => $"{share.Name} {N(share.Cores, 2)}"))}");
+        AnsiConsole.WriteLine($"processors from the start on: {Shares(cpu)}");
+        if (many is not null) AnsiConsole.WriteLine($"processors during the large sale's claims: {Shares(many.Cpu)}");
         AnsiConsole.WriteLine($"not answered as hoped: {(figures.Trouble.Count == 0 ? "nothing" : string.Join(", ", figures.Trouble.OrderByDescending(one => one.Value).Select(one => $"{one.Key} ({one.Value})")))}");
         foreach (var (what, count) in storm.OddAnswers) AnsiConsole.MarkupLineInterpolated($"[yellow]{what} ({count})[/]");
         foreach (var line in audit.Lines) AnsiConsole.WriteLine(line);
     }
+
+    private static string Shares(CpuShare cpu) =>
+        $"{string.Join(", ", cpu.Shares.Where(share => share.Cores > 0.005).Select(share => $"{share.Name} {N(share.Cores, 2)}"))}; in all {N(cpu.Shares.Sum(share => share.Cores), 2)}";
 
     private static Table Table(string title, params string[] columns)
     {
