@@ -184,15 +184,17 @@ public sealed class WhenAFlashSaleIsHeld(WhenAFlashSaleIsHeld.Drops drops) : ICl
         public async ValueTask InitializeAsync()
         {
             Market = await Market.StartAsync(Market.Chosen, "flashsales=2,ordering=2");
-            var shoppers = new Queue<Person>(await Task.WhenAll(Enumerable.Range(0, 31).Select(_ => NewShopperAsync("pm_card_visa"))));
-            var startsAt = DateTimeOffset.UtcNow.AddSeconds(14);
-            SoldOut = await DropAsync("Sneaker of four", 4, startsAt, shoppers, 12);
-            Declined = await DropAsync("Sneaker of one", 1, startsAt, new Queue<Person>([await NewShopperAsync("pm_card_chargeCustomerFail")]), 1);
-            Killed = await DropAsync("Sneaker of six", 6, startsAt, shoppers, 12, admissionRate: 2);
-            Tickets = await DropAsync("Sneaker with a ticket", 3, startsAt, shoppers, 2);
-            Repeated = await DropAsync("Sneaker asked for often", 3, startsAt, shoppers, 1);
-            Left = await DropAsync("Sneaker left alone", 2, startsAt, shoppers, 1);
-            EndedEarly = await DropAsync("Sneaker of five", 5, startsAt, shoppers, 2);
+            var shoppers = await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => NewShopperAsync("pm_card_visa")));
+            var declined = await NewShopperAsync("pm_card_chargeCustomerFail");
+            var drops = await Task.WhenAll(
+                DropAsync("Sneaker of four", 4, shoppers[..12]),
+                DropAsync("Sneaker of one", 1, [declined]),
+                DropAsync("Sneaker of six", 6, shoppers[12..24], admissionRate: 2),
+                DropAsync("Sneaker with a ticket", 3, shoppers[24..26]),
+                DropAsync("Sneaker asked for often", 3, shoppers[26..27]),
+                DropAsync("Sneaker left alone", 2, shoppers[27..28]),
+                DropAsync("Sneaker of five", 5, shoppers[28..30]));
+            (SoldOut, Declined, Killed, Tickets, Repeated, Left, EndedEarly) = (drops[0], drops[1], drops[2], drops[3], drops[4], drops[5], drops[6]);
         }
 
         public async ValueTask DisposeAsync()
@@ -209,9 +211,10 @@ public sealed class WhenAFlashSaleIsHeld(WhenAFlashSaleIsHeld.Drops drops) : ICl
             return shopper;
         }
 
-        private async Task<Drop> DropAsync(string title, int units, DateTimeOffset startsAt, Queue<Person> shoppers, int early, int admissionRate = 100)
+        private async Task<Drop> DropAsync(string title, int units, Person[] early, int admissionRate = 100)
         {
             var product = await Market.ListAsync(title, 9900, ("north", Drop.Stock));
+            var startsAt = DateTimeOffset.UtcNow.AddSeconds(13);
             var made = (await Market.Seller.PostAsync(
                 "/api/v1/seller/flash-sales",
                 new
@@ -228,12 +231,8 @@ public sealed class WhenAFlashSaleIsHeld(WhenAFlashSaleIsHeld.Drops drops) : ICl
             var drop = new Drop(Market, made.Id("saleId"), product);
             await Eventually.Async(
                 async () => (await Market.Seller.GetAsync($"/api/v1/seller/flash-sales/{drop.Id}")).Expect(HttpStatusCode.OK).String("status") == "scheduled", $"{title} is scheduled");
-            foreach (var shopper in Enumerable.Range(0, early).Select(_ => shoppers.Dequeue()))
-            {
-                await drop.JoinAsync(shopper);
-                drop.Early.Add(shopper);
-            }
-
+            await Task.WhenAll(early.Select(drop.JoinAsync));
+            drop.Early.AddRange(early);
             return drop;
         }
     }
