@@ -7,7 +7,7 @@ using NpgsqlTypes;
 namespace Marketplace.FlashSales.Claims;
 
 /// <summary>The SQL of claims. A shard's plan is one batch without BEGIN: PostgreSQL runs it as one transaction, in one round trip.</summary>
-public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, TimeProvider time)
+public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, SalesMeter meter, TimeProvider time)
 {
     /// <summary>
     /// A shard as its rows say. Its counter is made with the first claim, which is after the start, when nothing of the sale can change any
@@ -255,6 +255,7 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, T
         await Outbox.AddAsync(tx, new FlashSaleSoldOut(saleId, sale.ProductId, sale.SellerId, sale.Title, sale.Units) { OccurredAt = now }, saleId, ct);
         await tx.CommitAsync(ct);
         signal.Notify();
+        meter.Ended(SaleEnd.SoldOut);
         return true;
     }
 

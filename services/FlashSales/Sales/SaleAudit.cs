@@ -56,6 +56,7 @@ public sealed record AuditFigures(
         else
         {
             Check(inventory.Units >= Claimed, $"Inventory keeps {inventory.Units} units for {Claimed} that are claimed.");
+            Check(!Sale.IsRunning(now) || inventory.Units >= Sale.Units, $"Inventory keeps {inventory.Units} units for a sale of {Sale.Units} that is on.");
             Check(!atRest || (inventory.Units == Paid && inventory.Taken == Paid && inventory.Committed == Paid),
                 $"All is over and {Paid} units are paid for, but inventory keeps {inventory.Units} for the sale, {inventory.Taken} of them for orders, and {inventory.Committed} left the house.");
         }

@@ -37,6 +37,8 @@ public sealed class WhenAnOperatorWatches
         ["too few units at inventory"] = (Balanced with { Open = 1, UnitsHeld = 8, Counted = new(8, 7) }, AtRest),
         ["units still held when all is over"] = (Balanced, new(8, 7, 7, 9)),
         ["a paid unit that never left the house"] = (Balanced, new(7, 7, 6, 9)),
+        ["too few units at inventory for a sale that is on"] =
+            (Balanced with { Sale = Balanced.Sale with { Status = SaleStatus.Scheduled, EndReason = null, EndedAt = null }, Paid = 3, Open = 4, Counted = new(7, 3) }, new(9, 6, 2, 1)),
         ["silence of inventory"] = (Balanced, null),
     };
 
