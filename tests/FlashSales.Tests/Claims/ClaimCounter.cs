@@ -23,10 +23,11 @@ public sealed class ClaimCounter : IAsyncDisposable
 
     public ClaimDesk Desk => Shop.Get<ClaimDesk>();
 
-    public static async Task<ClaimCounter> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null, TimeProvider? time = null)
+    /// <param name="of">Whose database it is, for a replica with other settings and shards of its own.</param>
+    public static async Task<ClaimCounter> OpenAsync(IReadOnlyDictionary<string, string?>? settings = null, TimeProvider? time = null, ClaimCounter? of = null)
     {
         var shards = new DirectShards();
-        return Open(await FlashSalesFixture.OpenAsync(time: time, settings: settings, replace: With(shards)), shards);
+        return Open(await FlashSalesFixture.OpenAsync(of?.Shop.Service.ConnectionString, time ?? of?.Shop.Time, settings, With(shards)), shards);
     }
 
     /// <summary>Another replica; with <paramref name="shards"/> of its own it does not know that they are active elsewhere.</summary>

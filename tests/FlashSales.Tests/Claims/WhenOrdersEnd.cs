@@ -173,4 +173,55 @@ public sealed class WhenOrdersEnd : IAsyncLifetime
         Assert.Equal((2, 0, 0), await counter.CountsAsync(sale));
         Assert.Equal((ClaimState.Claimed, 1), ((await counter.LastClaimAsync(sale, zeros[1]))!.Claim.State, (await counter.LastClaimAsync(sale, zeros[1]))!.Shard));
     }
+
+    [Fact]
+    public async Task A_sale_in_shards_is_sold_out_when_the_last_of_them_is_paid()
+    {
+        sale = await counter.Shop.HasSaleAsync(units: 4, startsIn: TimeSpan.FromSeconds(-1), waitingList: 4, shards: 4);
+        var answers = new List<Decided>();
+        foreach (var buyer in await counter.HasShoppersAsync(6)) answers.Add(await counter.ClaimAsync(sale, buyer));
+        var orders = answers.Where(answer => answer.OrderId is not null).Select(answer => answer.OrderId!.Value).ToList();
+        Assert.Equal(4, orders.Count);
+
+        await Task.WhenAll(orders.Take(3).Select(counter.ConfirmAsync));
+        Assert.Empty(await counter.Shop.Service.EventsAsync<FlashSaleSoldOut>());
+        await counter.ConfirmAsync(orders[3]);
+        await counter.SweepAsync();
+
+        Assert.Single(await counter.Shop.Service.EventsAsync<FlashSaleSoldOut>());
+        Assert.Equal(answers.Count(answer => answer.State == ClaimState.Waiting), (await counter.Shop.Service.EventsAsync<FlashSaleMissed>()).Count);
+        Assert.Equal((4, 4, 0), await counter.CountsAsync(sale));
+    }
+
+    [Fact]
+    public async Task Who_waits_and_has_left_no_address_any_more_is_passed_by()
+    {
+        await counter.Shop.Service.ScalarAsync<object>("DELETE FROM express_checkouts WHERE buyer_id = $1", bruno);
+        await counter.FailAsync(adas.OrderId!.Value);
+
+        Assert.Equal(MissedReason.NoCheckout, (await counter.LastClaimAsync(sale, bruno))!.Reason);
+        Assert.Equal(ClaimState.Claimed, (await counter.LastClaimAsync(sale, cleo))!.Claim.State);
+    }
+
+    [Fact]
+    public async Task Nothing_is_claimed_after_the_moment_a_sale_was_ended()
+    {
+        sale = await counter.Shop.HasSaleAsync(units: 1_000, startsIn: TimeSpan.FromSeconds(-1));
+        await using var small = await ClaimCounter.OpenAsync(new Dictionary<string, string?> { ["Claims:BatchSize"] = "8" }, of: counter);
+        var buyers = await counter.HasShoppersAsync(500);
+        var claims = Task.WhenAll(buyers.Select(buyer => small.ClaimAsync(sale, buyer)));
+        await TestKit.Eventually.Async(async () => (await counter.CountsAsync(sale)).Taken > 8, "claims are coming in");
+
+        // As the seller's end does: from here on, what somebody has is what stock keeps.
+        var ended = await counter.Shop.Service.ScalarAsync<long>("""
+            WITH ended AS (UPDATE sales SET status = 'ended', end_reason = 'by_seller', ended_at = $2 WHERE sale_id = $1 RETURNING sale_id) SELECT count(*) FROM ended
+            """, sale.SaleId, counter.Shop.Now);
+        var claimed = await counter.CountsAsync(sale);
+        var answers = await claims;
+
+        Assert.Equal(1L, ended);
+        Assert.Equal(claimed, await counter.CountsAsync(sale));
+        Assert.Equal(claimed.Taken, answers.Count(answer => answer.State == ClaimState.Claimed));
+        Assert.All(answers.Where(answer => answer.State is null), answer => Assert.Equal(Outcome.Over, answer.Outcome));
+    }
 }
