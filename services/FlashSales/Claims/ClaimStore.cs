@@ -60,10 +60,10 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, S
     }
 
     /// <summary>What other shards of the sale know of these: the claim of a buyer, or that their place had one.</summary>
-    public async Task<IReadOnlyDictionary<Guid, Answer>> ElsewhereAsync(ShardTerms terms, IReadOnlyList<Wish> wishes, CancellationToken ct)
+    public async Task<IReadOnlyDictionary<(Guid BuyerId, long Rank), Answer>> ElsewhereAsync(ShardTerms terms, IReadOnlyList<Wish> wishes, CancellationToken ct)
     {
         await using var find = database.CreateCommand($"""
-            SELECT {HeldColumns}, {PositionColumn}
+            SELECT {HeldColumns}, {PositionColumn}, w.rank
             FROM unnest($2::uuid[], $4::bigint[]) AS w (buyer_id, rank) JOIN claims c ON c.buyer_id = w.buyer_id
             WHERE c.sale_id = $1 AND c.shard <> $3 AND (c.state IN ('waiting', 'claimed', 'paid') OR c.rank = w.rank)
             ORDER BY c.state IN ('waiting', 'claimed', 'paid')
@@ -73,11 +73,11 @@ public sealed class ClaimStore(NpgsqlDataSource database, OutboxSignal signal, S
         find.Parameters.Add(new() { Value = (short)terms.Shard });
         find.Parameters.Add(new() { Value = wishes.Select(wish => wish.Rank).ToArray() });
         await using var rows = await find.ExecuteReaderAsync(ct);
-        var answers = new Dictionary<Guid, Answer>();
+        var answers = new Dictionary<(Guid, long), Answer>();
         while (await rows.ReadAsync(ct))
         {
             var claim = ReadHeld(rows);
-            answers[claim.BuyerId] = claim.State is ClaimState.Released or ClaimState.Missed ? new Answer(Outcome.UsedUp) : new Answer(claim, rows.GetInt32(HeldCount));
+            answers[(claim.BuyerId, rows.GetInt64(HeldCount + 1))] = claim.State is ClaimState.Released or ClaimState.Missed ? new Answer(Outcome.UsedUp) : new Answer(claim, rows.GetInt32(HeldCount));
         }
         return answers;
     }

@@ -20,20 +20,19 @@ public sealed partial class SaleShard(
     {
         using var turn = meter.Turn("decide");
         var unreachable = new HashSet<Guid>();
-        var answers = await PlannedAsync(async shard =>
+        var answers = await PlannedAsync<Answer[]>(async shard =>
         {
             var elsewhere = shard.Terms.Shards > 1
                 ? await store.ElsewhereAsync(shard.Terms, [.. wishes.Where(wish => shard.Of(wish.BuyerId) is null)], default)
-                : new Dictionary<Guid, Answer>();
-            var open = wishes.Where(wish => !elsewhere.ContainsKey(wish.BuyerId) && !unreachable.Contains(wish.BuyerId)).ToList();
+                : new Dictionary<(Guid, long), Answer>();
+            var open = wishes.Where(wish => !elsewhere.ContainsKey((wish.BuyerId, wish.Rank)) && !unreachable.Contains(wish.BuyerId)).ToList();
             var (plan, decided) = shard.Decide(open, time.GetUtcNow(), options.Value.PayWithin);
-            var byBuyer = new Dictionary<Guid, Answer>(open.Count);
-            for (var i = 0; i < open.Count; i++) byBuyer[open[i].BuyerId] = decided[i];
-            return (plan, Array.ConvertAll([.. wishes], wish =>
-                elsewhere.TryGetValue(wish.BuyerId, out var there) ? there
-                : byBuyer.TryGetValue(wish.BuyerId, out var here) ? here
-                : new Answer(Outcome.NoCheckout)));
-        }, unreachable, whyNot => Array.ConvertAll([.. wishes], _ => new Answer(whyNot)));
+            var next = 0;
+            return (plan, [.. wishes.Select(wish =>
+                elsewhere.TryGetValue((wish.BuyerId, wish.Rank), out var there) ? there
+                : unreachable.Contains(wish.BuyerId) ? new Answer(Outcome.NoCheckout)
+                : decided[next++])]);
+        }, unreachable, whyNot => [.. wishes.Select(_ => new Answer(whyNot))]);
         meter.Decided(wishes.Count);
         return answers;
     }
@@ -122,7 +121,6 @@ public sealed partial class SaleShard(
                     unreachable.UnionWith(news);
                     continue;                                   // decided again, without them
                 }
-
 
                 await store.CommitAsync(plan, checkouts, default);
                 memory.Take(plan);
