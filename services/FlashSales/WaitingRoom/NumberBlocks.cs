@@ -13,7 +13,7 @@ public sealed class NumberBlocks(NpgsqlDataSource database, Guid saleId, bool la
     private int usedSince;
     private readonly List<long> lost = [];
 
-    /// <summary>Takes another block when there are not enough: about as many as were handed out lately in the time that a block should last.</summary>
+    /// <summary>Takes another block when there are not enough: for a quarter of the time that a block lasts, at the pace of the last one.</summary>
     public async Task<long[]> TakeAsync(int count, CancellationToken ct)
     {
         var age = time.GetElapsedTime(takenAt);
@@ -26,7 +26,7 @@ public sealed class NumberBlocks(NpgsqlDataSource database, Guid saleId, bool la
 
         if (spare.Count < count)
         {
-            var pace = takenAt != 0 && age > TimeSpan.Zero ? usedSince * (options.NumbersLast / age) : 0;
+            var pace = takenAt != 0 && age > TimeSpan.Zero ? usedSince * (options.NumbersLast / 4 / age) : 0;
             await LeaseAsync(Math.Max(count - spare.Count, (int)Math.Min(pace, options.LargestBlock)), ct);
         }
 

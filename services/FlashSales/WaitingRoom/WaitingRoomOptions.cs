@@ -11,10 +11,10 @@ public sealed class WaitingRoomOptions
     public int BatchSize { get; init; } = 256;
 
     /// <summary>
-    /// A replica takes about as many numbers at once as it hands out in this time, and does not hand out late ones that it has had for longer:
-    /// others have come since.
+    /// A replica does not hand out late numbers that it has had for longer: others have come since. It takes about as many at once as are used up in a
+    /// quarter of this time.
     /// </summary>
-    public TimeSpan NumbersLast { get; init; } = TimeSpan.FromMilliseconds(100);
+    public TimeSpan NumbersLast { get; init; } = TimeSpan.FromMilliseconds(200);
 
     [Range(1, 100_000)]
     public int LargestBlock { get; init; } = 2_000;
