@@ -168,6 +168,8 @@ public sealed class SampleApp : IAsyncDisposable
         app.MapGet("/status/{status:int}", (int status) => TypedResults.StatusCode(status));
         app.MapInternal("/internal/lamps").MapGet("/", () => "lamps");
         app.MapInternal("/internal/keys", "ordering").MapGet("/", () => "keys");
+        app.MapGet("/library/lamps", () => "lamps").RequireAppToken();
+        app.MapGet("/library/health", () => "well").AllowAnonymous().RequireAppToken();
         app.MapEvent(LampLit.Topic, OnLampLitAsync);
     }
 

@@ -155,6 +155,16 @@ public sealed class WhenSomebodyAsks(WhenSomebodyAsks.OneApp one) : IClassFixtur
     }
 
     [Fact]
+    public async Task What_a_library_maps_for_the_sidecar_is_closed_to_others_and_its_health_is_not()
+    {
+        await AssertProblemAsync(await app.As(null).GetAsync("/library/lamps"), 401, "/problems/unauthorized");
+        await AssertProblemAsync(await app.As(TestTokens.Operator()).GetAsync("/library/lamps"), 401, "/problems/unauthorized");
+        Assert.Equal("lamps", await app.AsSidecar().GetStringAsync("/library/lamps"));
+        Assert.Equal("well", await app.As(null).GetStringAsync("/library/health"));
+        Assert.DoesNotContain("/library/lamps", await app.As(null).GetStringAsync("/openapi/v1.json"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task An_inner_route_for_some_callers_refuses_the_others()
     {
         using var ordering = app.AsSidecar();
