@@ -85,7 +85,7 @@ public sealed class QueueStreams(
             if (standing.IsFinal)
                 return;
 
-            var wait = TimeSpan.FromSeconds(standing.PollAfterSeconds);
+            var wait = Until(standing);
             while (true)
             {
                 var step = wait < options.Heartbeat ? wait : options.Heartbeat;
@@ -107,6 +107,12 @@ public sealed class QueueStreams(
             }
         }
     }
+
+    /// <summary>When a poll would ask again; but to tell of the start costs little here, so that it is told within a second and not within the time over which polls are spread.</summary>
+    private static TimeSpan Until(Standing standing) =>
+        standing.StartsInSeconds is { } left && left <= standing.PollAfterSeconds
+            ? TimeSpan.FromSeconds(left + Random.Shared.NextDouble())
+            : TimeSpan.FromSeconds(standing.PollAfterSeconds);
 
     private static byte[] Event(string id, Standing standing)
     {

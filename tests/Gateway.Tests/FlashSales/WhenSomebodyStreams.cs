@@ -32,6 +32,24 @@ public sealed class WhenSomebodyStreams
     }
 
     [Fact]
+    public async Task The_start_is_told_within_a_second_of_it()
+    {
+        await using var drop = await Drop.StartAsync();
+        var starts = drop.Now.AddSeconds(4);
+        var (seed, early) = (drop.Sale.Seed, drop.Sale.Early);
+        drop.Sale = drop.Sale with { Phase = SalePhase.Scheduled, Seed = null, Early = null, StartsAt = starts };
+        await using var stream = await EventStream.OpenAsync(drop, $"{drop.Queue}/events?ticket={Drop.Signed(drop.At(rank: 500))}");
+        Assert.Equal("before_start", State((await stream.NextAsync()).Standing));
+
+        drop.Sale = drop.Sale with { Phase = SalePhase.Open, Seed = seed, Early = early };       // the draw, of which the gateway hears with its next look
+        drop.Clock.Advance(TimeSpan.FromMilliseconds(500));
+        var board = drop.Gateway.Services.GetRequiredService<AdmissionBoard>();
+        await Eventually.Async(() => board.ReadNow().Sales![drop.Sale.SaleId].Admission.IsDrawn, "the gateway hears of the draw");
+        drop.Clock.Advance(starts.AddSeconds(1) - drop.Now);
+        Assert.Equal("waiting", State((await stream.NextAsync()).Standing));       // the clock stands still: it was due
+    }
+
+    [Fact]
     public async Task A_browser_that_comes_back_after_the_final_event_is_told_to_stay_away()
     {
         await using var drop = await Drop.StartAsync();
