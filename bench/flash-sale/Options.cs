@@ -18,7 +18,7 @@ internal sealed record Options
           --claims <n>        second part: a large sale of so many units, claimed by twice as many buyers as fast as they are decided (10000; 0 leaves it out)
           --no-kills          leave the processes alone; else one replica of flashsales and one of ordering die by SIGKILL amid the sale
           --patience <s>      how long after the start everybody may take to get a final answer (180)
-          --quick             2,000 buyers, 20 units, a small second part: to see that it runs, about a minute
+          --quick             2,000 buyers, 20 units, a small second part: to see that it runs, two minutes
           --seed <n>          who joins when, whose card is declined, who watches (2026)
           --running <folder>  the data folder of a running system instead of one of its own; it needs two instances of flashsales and ordering
           --no-build          start what is built
@@ -26,8 +26,8 @@ internal sealed record Options
           --keep              leave the system's data folder where it is, for looking into
 
         What happens, in order: the system starts on free ports (two replicas of flashsales and ordering) · accounts, addresses, sessions and saved cards of all
-        buyers are written to the tables that own them, cards are made at the payment provider's double, tokens are issued by identity · redis-benchmark and a bare
-        Kestrel are measured as floors · a rehearsal with its own buyers compiles what is run · ordinary shoppers read products and check out, alone · the sale.
+        buyers are written to the tables that own them, cards are made at the payment provider's double · a rehearsal with its own buyers compiles what is run · ordinary shoppers read products
+        and check out, alone · identity issues the buyers' tokens · the sale · the audit · a large sale, and the floors beside it.
         Times count from when a request was due, not from when it was sent. The exit code is 1 when the audit finds anything, or somebody was left without an answer.
 
         Linux; needs PostgreSQL (as the system does), redis-server and redis-benchmark; wrk for the floor of polls.

@@ -37,19 +37,19 @@ internal static class Report
 
         AnsiConsole.Write(others);
 
-        var rates = Table("as fast as it goes", "what", "a second", "of the floor");
-        if (decr is not null) rates.AddRow("floor: redis-benchmark -P 1 DECR, 50 connections", N(decr.Value, 0), "100 %");
+        var rates = Table("as fast as it goes", "what", "a second", "of the floor", "CPU ms each");
+        if (decr is not null) rates.AddRow("floor: redis-benchmark -P 1 DECR, 50 connections", N(decr.Value, 0), "100 %", "");
         if (many is not null)
         {
-            rates.AddRow($"units given, a sale of {many.Units:N0}, 128 claims at a time", N(many.PlacedRate, 0), Share(many.PlacedRate, decr));
-            rates.AddRow($"claims decided, {many.SoldOut:N0} as sold out among them; p99 {many.Figures.Times(Kind.Claim).Percentile(0.99):N0} ms", N(many.Rate, 0), Share(many.Rate, decr));
-            rates.AddRow("joins, 64 at a time", N(many.JoinRate, 0), "");
+            rates.AddRow($"units given, a sale of {many.Units:N0}, 128 claims at a time", N(many.PlacedRate, 0), Share(many.PlacedRate, decr), "");
+            rates.AddRow($"claims decided, {many.SoldOut:N0} as sold out among them; p99 {many.Figures.Times(Kind.Claim).Percentile(0.99):N0} ms", N(many.Rate, 0), Share(many.Rate, decr), N(1000 * many.Cpu.Shares.Sum(share => share.Cores) / many.Rate, 2));
+            rates.AddRow("joins, 64 at a time", N(many.JoinRate, 0), "", "");
         }
 
         if (polls is not null)
         {
-            rates.AddRow("floor: bare Kestrel, the same bytes as a poll, wrk -t2 -c64", N(polls.Bare.Rate, 0), "100 %");
-            rates.AddRow("polls through the gateway, wrk -t2 -c64", N(polls.Gateway.Rate, 0), Share(polls.Gateway.Rate, polls.Bare.Rate));
+            rates.AddRow("floor: bare Kestrel, the same bytes as a poll, wrk -t2 -c64", N(polls.Bare.Rate, 0), "100 %", N(polls.Bare.CpuMs, 4));
+            rates.AddRow("polls through the gateway, wrk -t2 -c64", N(polls.Gateway.Rate, 0), Share(polls.Gateway.Rate, polls.Bare.Rate), N(polls.Gateway.CpuMs, 4));
         }
 
         AnsiConsole.Write(rates);

@@ -40,7 +40,7 @@ internal sealed class Run(Options options) : IDisposable
         List<Account> everybody = [.. buyers, .. rehearsing, .. ordinary];
         var products = new List<Guid>();
         var (sneaker, pre, large) = (Guid.Empty, Guid.Empty, Guid.Empty);
-        await AnsiConsole.Progress().Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn()).StartAsync(async bars =>
+        await BarsAsync(async bars =>
         {
             var goods = bars.AddTask("a seller, goods and stock", maxValue: 1);
             sellerToken = (await shop.CallAsync(HttpMethod.Post, "/api/v1/accounts", null, new { email = $"seller-{Guid.NewGuid():N}@example.com", password = "correct horse battery", name = "Sneakers" })).GetProperty("accessToken").GetString()!;
@@ -52,11 +52,9 @@ internal sealed class Run(Options options) : IDisposable
             var cards = bars.AddTask($"{everybody.Count:N0} accounts, addresses, sessions and cards", maxValue: everybody.Count);
             await crowd.MoveInAsync(everybody, done => cards.Value = done, over.Token);
             cards.Value = everybody.Count;
-            var tokens = bars.AddTask("their tokens, by identity", maxValue: everybody.Count);
-            await crowd.SignInAsync([.. rehearsing, .. ordinary, .. buyers], done => tokens.Value = done, over.Token);
-            tokens.Value = everybody.Count;
+            await crowd.SignInAsync([.. rehearsing, .. ordinary], _ => { }, over.Token);
         });
-        AnsiConsole.WriteLine($"accounts by COPY into identity and payments, cards by the provider's API, {everybody.Count:N0} tokens by POST /api/v1/sessions/refresh at {preparing.Sustained(Kind.Chore, 3):N0}/s at best");
+        AnsiConsole.WriteLine("accounts, addresses, sessions and express checkouts by COPY into the tables that own them, cards by the provider's API");
 
         await RehearseAsync(shop, gateway, pre, rehearsing);
         using var shoppers = new Shoppers(shop.Url, products, ordinary, OrdinaryPrice);
@@ -64,6 +62,14 @@ internal sealed class Run(Options options) : IDisposable
         var alone = shoppers.Turn();
 
         // ---- The sale ----
+        await BarsAsync(async bars =>
+        {
+            // As late as can be: they live five minutes.
+            var tokens = bars.AddTask("the buyers' tokens, by identity", maxValue: buyers.Count);
+            await crowd.SignInAsync(buyers, done => tokens.Value = done, over.Token);
+            tokens.Value = buyers.Count;
+        });
+        AnsiConsole.WriteLine($"{buyers.Count:N0} tokens by POST /api/v1/sessions/refresh, {preparing.Sustained(Kind.Chore, 3):N0}/s at best");
         var early = options.Buyers * 9 / 10;
         var earlyOver = TimeSpan.FromSeconds((double)early / options.Joins);
         var startsAt = DateTimeOffset.UtcNow + earlyOver + TimeSpan.FromSeconds(12);
@@ -149,7 +155,7 @@ internal sealed class Run(Options options) : IDisposable
         var units = Math.Min(options.Claims, people.Count / 2);
         PollRates? polls = null;
         Throughput? result = null;
-        await AnsiConsole.Progress().Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn()).StartAsync(async bars =>
+        await BarsAsync(async bars =>
         {
             var tokens = bars.AddTask("tokens anew", maxValue: people.Count);
             await crowd.SignInAsync(people, done => tokens.Value = done, over.Token);
@@ -252,6 +258,9 @@ internal sealed class Run(Options options) : IDisposable
 
     private Task<JsonElement> StockAsync(Shop shop, List<(Guid Product, int Units)> stock) =>
         shop.CallAsync(HttpMethod.Put, "/api/v1/stock", sellerToken, new { lines = stock.Select(line => new { productId = line.Product, warehouse = "north", onHand = line.Units }) });
+
+    private static Task BarsAsync(Func<ProgressContext, Task> work) =>
+        AnsiConsole.Progress().Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn()).StartAsync(work);
 
     private Task WaitAsync(string what, int seconds) => AnsiConsole.Status().StartAsync($"{what}, {seconds} s", _ => Task.Delay(TimeSpan.FromSeconds(seconds), over.Token));
 
