@@ -87,7 +87,8 @@ public sealed record Standing(
         if (rank >= sale.Head || sale.Head <= sale.ExpiredBelow)
             return atFullRate;
         var onTheLine = sale.At - TimeSpan.FromSeconds((double)sale.AdmissionSeconds * (sale.Head - rank) / (sale.Head - sale.ExpiredBelow));
-        return onTheLine < atFullRate ? onTheLine : atFullRate;
+        var earlier = onTheLine < atFullRate ? onTheLine : atFullRate;
+        return earlier < sale.StartsAt ? sale.StartsAt : earlier;       // the line begins there, as long as nothing has lapsed
     }
 }
 

@@ -66,6 +66,13 @@ public sealed class StandingTests
     }
 
     [Fact]
+    public void Nobody_was_let_in_before_the_start()
+    {
+        var justOpened = Open with { StartsAt = Open.At.AddSeconds(-1), Head = 10, ExpiredBelow = 0 };
+        Assert.Equal(justOpened.StartsAt.AddSeconds(justOpened.AdmissionSeconds), Standing.Of(justOpened, Ticket(0), justOpened.At).AdmittedUntil);
+    }
+
+    [Fact]
     public void Where_those_inside_made_it_wait_the_end_is_told_rather_too_early()
     {
         // In the last two minutes only 120 people were let in, one a second, though ten would have been possible.
