@@ -138,14 +138,15 @@ public sealed class AllotmentStore(NpgsqlDataSource database, TimeProvider time)
 
     /// <summary>
     /// What inventory has for the sale, as of our question; without effect when another was asked since. Looked at again at
-    /// <paramref name="lookAgain"/> unless it is as it should be.
+    /// <paramref name="lookAgain"/> if it is not as asked for, and at once if something else may be wanted by now.
     /// </summary>
     public async Task AnsweredAsync(Guid saleId, Allotted allotted, TimeSpan lookAgain, CancellationToken ct)
     {
         var now = time.GetUtcNow();
         await using var answered = database.CreateCommand("""
             UPDATE sales SET allotted = $2, allotted_version = $3,
-                             allotment_due_at = CASE WHEN $2 <> allotment_wanted THEN $4::timestamptz WHEN status IN ('cancelled', 'ended') THEN $5 END
+                             allotment_due_at = CASE WHEN $2 <> allotment_wanted THEN $4::timestamptz
+                                                     WHEN status IN ('cancelled', 'ended') OR $2 <> units THEN $5 END
             WHERE sale_id = $1 AND allotment_version = $3
             """);
         foreach (var value in (object[])[saleId, allotted.Units, allotted.Version, now + lookAgain, now])
@@ -183,15 +184,14 @@ public sealed class AllotmentStore(NpgsqlDataSource database, TimeProvider time)
     }
 
     /// <summary>
-    /// Sales that are over and have other than what is claimed: claims that came to nothing long after. Those that ended within
-    /// <paramref name="since"/>.
+    /// Sales that have other than what they should and that nobody is looking at: claims that came to nothing long after the end. Those that
+    /// ended before <paramref name="since"/> are left alone.
     /// </summary>
     public async Task<int> FindStrayAsync(DateTimeOffset since, CancellationToken ct)
     {
-        await using var find = database.CreateCommand("""
+        await using var find = database.CreateCommand($"""
             UPDATE sales s SET allotment_due_at = $1
-            WHERE status IN ('cancelled', 'ended') AND ended_at > $2 AND allotment_due_at IS NULL
-              AND allotted <> least(units, coalesce((SELECT sum(taken) FROM claim_counts c WHERE c.sale_id = s.sale_id), 0))
+            WHERE (status = 'scheduled' OR (status IN ('cancelled', 'ended') AND ended_at > $2)) AND allotment_due_at IS NULL AND allotted <> {Wanted}
             """);
         find.Parameters.Add(new() { Value = time.GetUtcNow() });
         find.Parameters.Add(new() { Value = since });

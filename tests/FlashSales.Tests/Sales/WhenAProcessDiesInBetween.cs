@@ -178,6 +178,23 @@ public sealed class WhenAProcessDiesInBetween
     }
 
     [Fact]
+    public async Task An_answer_that_comes_after_another_change_does_not_hide_it()
+    {
+        await using var market = await Market.OpenAsync(InStock);
+        var sale = await ShrunkAsync(market);
+        var allotments = market.Shop.Get<AllotmentStore>();
+        var question = (await allotments.AskAsync(sale, TimeSpan.FromSeconds(5), default))!;
+        Assert.True(await market.Shop.Get<SaleStore>().ChangeAsync(sale, 2, Terms(market, 5).Terms, null, default));
+
+        var reply = market.Inventory.Set(sale, new(question.ProductId, question.SellerId, question.Wanted, question.Version));
+        await allotments.AnsweredAsync(sale, new Allotted(reply.Units, question.Version), TimeSpan.FromSeconds(5), default);
+        await market.RestAsync();
+
+        Assert.Equal(5, market.Inventory.Allotted(sale));
+        await market.BooksBalanceAsync(InStock);
+    }
+
+    [Fact]
     public async Task Questions_go_on_from_what_inventory_knows_after_our_database_came_from_a_backup()
     {
         await using var market = await Market.OpenAsync(InStock);
