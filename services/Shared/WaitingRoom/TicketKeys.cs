@@ -6,7 +6,7 @@ namespace Marketplace.WaitingRoom;
 
 /// <summary>
 /// Signs tickets and reads them (HMAC-SHA-256, RFC 2104, cut to 16 bytes). The first key signs, every one is accepted, so that a key is
-/// changed by putting the new one in front and dropping the old one after the last sale that knew it.
+/// changed by adding the new one where tickets are read, then putting it in front, and dropping the old one after the last sale that knew it.
 /// </summary>
 /// <remarks>base64url (RFC 4648 §5) of: version (1), sale (16), buyer (16), late (1), number (8), expiry in Unix seconds (8), signature (16); integers big-endian.</remarks>
 public sealed class TicketKeys
