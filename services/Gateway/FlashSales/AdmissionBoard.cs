@@ -31,6 +31,9 @@ public sealed partial class AdmissionBoard(Sidecar sidecar, IOptions<FlashSaleOp
     private TaskCompletionSource answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long askedAt;
 
+    /// <summary>The service is being asked, again and again, since somebody polls.</summary>
+    public bool IsRenewed => Volatile.Read(ref renewal) is not null;
+
     /// <summary>At once, unless nobody has asked for a while and the service is asked first.</summary>
     public ValueTask<BoardReading> ReadAsync(CancellationToken ct)
     {
