@@ -10,6 +10,9 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
 {
     private const int MostTold = 1_000;
 
+    // In an admission's time: so finely it is told when somebody was let in.
+    private const int PastPoints = 32;
+
     /// <summary>Every scheduled sale, soonest first, and those that are over since <paramref name="overSince"/>: how far each has come.</summary>
     public async Task<IReadOnlyList<Admission>> ReadAsync(DateTimeOffset now, DateTimeOffset overSince, CancellationToken ct)
     {
@@ -19,10 +22,17 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
                 UNION ALL
                 (SELECT sale_id FROM sales WHERE status IN ('cancelled', 'ended') AND ended_at > $1 ORDER BY ended_at DESC LIMIT {MostTold})
             )
-            SELECT {SaleSql.Columns}, a.at, a.head, a.room, a.expired_below, c.taken, c.paid
+            SELECT {SaleSql.Columns}, a.at, a.head, a.room, a.expired_below, c.taken, c.paid, past.at, past.let_in
             FROM told JOIN sales s USING (sale_id)
             LEFT JOIN LATERAL (SELECT at, head, room, expired_below FROM admissions WHERE sale_id = s.sale_id ORDER BY step DESC LIMIT 1) a ON true
             LEFT JOIN LATERAL (SELECT sum(taken)::integer AS taken, sum(paid)::integer AS paid FROM claim_counts WHERE sale_id = s.sale_id) c ON true
+            LEFT JOIN LATERAL (
+                SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.let_in ORDER BY p.at) AS let_in
+                FROM (
+                    SELECT min(at) AS at, min(let_in) AS let_in FROM admissions
+                    WHERE sale_id = s.sale_id AND at > a.at - s.admission_seconds * interval '1 second'
+                    GROUP BY floor(extract(epoch FROM at) * {PastPoints} / s.admission_seconds)) p
+                ) past ON s.status = 'scheduled'
             """);
         list.Parameters.Add(new() { Value = overSince });
         await using var row = await list.ExecuteReaderAsync(ct);
@@ -35,7 +45,10 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
             told.Add(new Admission(
                 sale.SaleId, sale.Phase(counts, now), sale.StartsAt, sale.EndsAt, sale.Seed, sale.Early,
                 hasStep ? row.GetFieldValue<DateTimeOffset>(first) : sale.StartsAt, hasStep ? row.GetInt64(first + 1) : 0, sale.AdmissionRate,
-                hasStep ? row.GetInt32(first + 2) : 0, hasStep ? row.GetInt64(first + 3) : 0, sale.AdmissionSeconds, sale.Remaining(counts)));
+                hasStep ? row.GetInt32(first + 2) : 0, hasStep ? row.GetInt64(first + 3) : 0, sale.AdmissionSeconds, sale.Remaining(counts))
+            {
+                Past = row.IsDBNull(first + 6) ? null : [.. row.GetFieldValue<DateTimeOffset[]>(first + 6).Zip(row.GetFieldValue<long[]>(first + 7), (at, letIn) => new HeadPoint(at, letIn))],
+            });
         }
 
         return told;

@@ -87,7 +87,7 @@ public sealed class JoinDesk(
                 answers[buyers[i]] = new Join(JoinState.NoCheckout);
             else if (place is null)
                 continue;                                   // left what was missing at this very moment: once more
-            else if (place.Value.HasLeft || await HasLapsedAsync(queue.SaleId, place.Value))
+            else if (place.Value.HasLeft)
                 back.Add((buyers[i], place.Value));
             else
                 answers[buyers[i]] = new Join(JoinState.In, place);
@@ -95,6 +95,15 @@ public sealed class JoinDesk(
 
         numbers.Return(unused);
         meter.Joined(buyers.Length - unused.Count, asked);
+        if (sale.IsDrawn)
+        {
+            foreach (var (buyer, place) in await NoLongerGoodAsync(sale.SaleId, answers))
+            {
+                answers.Remove(buyer);
+                back.Add((buyer, place));
+            }
+        }
+
         if (back.Count > 0)
             await TakeAgainAsync(queue, sale, back, answers);
 
@@ -121,9 +130,22 @@ public sealed class JoinDesk(
             answers[buyer] = new Join(JoinState.In, place);
     }
 
-    private async Task<bool> HasLapsedAsync(Guid saleId, Place place) =>
-        await board.FindAsync(saleId, default) is { Seed: { } seed, Early: { } early } admission
-        && Ranks.Of(seed, early, place.Late, place.Number) is { } rank && rank < admission.ExpiredBelow;
+    /// <summary>Places that were let in and lapsed, or whose claim is over: nothing can be claimed from them any more.</summary>
+    private async Task<IReadOnlyList<(Guid Buyer, Place Place)>> NoLongerGoodAsync(Guid saleId, Dictionary<Guid, Join> answers)
+    {
+        if (await board.FindAsync(saleId, default) is not { Seed: { } seed, Early: { } early } admission)
+            return [];
+        var head = admission.HeadAt(time.GetUtcNow());
+        var letIn = answers.Where(answer => answer.Value.Place is not null)
+            .Select(answer => (Buyer: answer.Key, Place: answer.Value.Place!.Value))
+            .Select(one => (one.Buyer, one.Place, Rank: Ranks.Of(seed, early, one.Place.Late, one.Place.Number)))
+            .Where(one => one.Rank < head)
+            .ToList();
+        if (letIn.Count == 0)
+            return [];
+        var usedUp = await store.UsedUpAsync(saleId, [.. letIn.Select(one => one.Buyer)], default);
+        return [.. letIn.Where(one => one.Rank < admission.ExpiredBelow || usedUp.Contains((one.Buyer, one.Rank!.Value))).Select(one => (one.Buyer, one.Place))];
+    }
 
     /// <summary>One lot at a time goes through it, so the numbers need no lock.</summary>
     private sealed class SaleQueue(Guid saleId, NumberBlocks early, NumberBlocks late, Func<SaleQueue, Batcher<Guid, Join>> joins)

@@ -82,6 +82,20 @@ public sealed class JoinStore(NpgsqlDataSource database, TimeProvider time)
             new() { Value = moves.Select(move => move.From.Number).ToArray() }, new() { Value = moves.Select(move => move.To).ToArray() }, new() { Value = time.GetUtcNow() },
         ], ct);
 
+    /// <summary>Ranks of these buyers that have had their claim, and that came to nothing.</summary>
+    public async Task<IReadOnlySet<(Guid Buyer, long Rank)>> UsedUpAsync(Guid saleId, Guid[] buyers, CancellationToken ct)
+    {
+        await using var find = database.CreateCommand(
+            "SELECT buyer_id, rank FROM claims WHERE sale_id = $1 AND buyer_id = ANY ($2) AND state IN ('released', 'missed')");
+        find.Parameters.Add(new() { Value = saleId });
+        find.Parameters.Add(new() { Value = buyers });
+        await using var row = await find.ExecuteReaderAsync(ct);
+        var usedUp = new HashSet<(Guid, long)>();
+        while (await row.ReadAsync(ct))
+            usedUp.Add((row.GetGuid(0), row.GetInt64(1)));
+        return usedUp;
+    }
+
     private async Task<IReadOnlyDictionary<Guid, Place>> UpdateAsync(string sql, NpgsqlParameter[] parameters, CancellationToken ct)
     {
         await using var update = database.CreateCommand(sql);

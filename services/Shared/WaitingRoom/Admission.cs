@@ -14,6 +14,9 @@ public sealed record Admission(
     Guid SaleId, string Phase, DateTimeOffset StartsAt, DateTimeOffset EndsAt, byte[]? Seed, long? Early,
     DateTimeOffset At, long Head, int Rate, int Room, long ExpiredBelow, int AdmissionSeconds, int Remaining)
 {
+    /// <summary>How many had been let in at some moments of the last admission time, in order. Without them it is not known when somebody was let in, only estimated.</summary>
+    public IReadOnlyList<HeadPoint>? Past { get; init; }
+
     public bool IsDrawn => Seed is not null && Early is not null;
 
     /// <summary>Null before the draw: nobody has a rank yet.</summary>
@@ -22,6 +25,20 @@ public sealed record Admission(
         : ticket.Late ? early + ticket.Number
         : ticket.Number < early ? StartDraw.RankOf(seed, early, ticket.Number)
         : null;
+
+    /// <summary>
+    /// When a rank that was let in was so at the earliest. It was not yet at any moment when fewer had been, and from there on the head does not move
+    /// faster than the rate.
+    /// </summary>
+    public DateTimeOffset LetInAt(long rank)
+    {
+        var (at, letIn) = (At - TimeSpan.FromSeconds(AdmissionSeconds), ExpiredBelow);
+        if (at < StartsAt) at = StartsAt;
+        foreach (var point in Past ?? [])
+            if (point.LetIn <= rank && point.At > at) (at, letIn) = (point.At, point.LetIn);
+        if (Head <= rank) (at, letIn) = (At, Head);
+        return at + TimeSpan.FromSeconds((double)(rank - letIn) / Math.Max(1, Rate));
+    }
 
     /// <summary>Everybody of a lower rank has been let in.</summary>
     public long HeadAt(DateTimeOffset now)
@@ -43,5 +60,8 @@ public static class SalePhase
     public const string SoldOut = "sold_out";
     public const string Ended = "ended";
 }
+
+/// <param name="LetIn">Ranks below had been let in at that time.</param>
+public sealed record HeadPoint(DateTimeOffset At, long LetIn);
 
 public sealed record AdmissionsReply(DateTimeOffset ServedAt, IReadOnlyList<Admission> Sales);

@@ -7,7 +7,7 @@ namespace Marketplace.WaitingRoom;
 /// <param name="StartsInSeconds">Until the start, rounded up; only before it. A client counts down from here, whatever its own clock says.</param>
 /// <param name="Position">1 is let in next; only while waiting.</param>
 /// <param name="WaitSeconds">An estimate: it takes longer where those inside take their time.</param>
-/// <param name="AdmittedUntil">About when an admission that is not used lapses, rather too early than too late.</param>
+/// <param name="AdmittedUntil">When an admission that is not used lapses: to a few seconds, and not too late.</param>
 /// <param name="PollAfterSeconds">When to ask again: rarely far from one's turn, often near it.</param>
 public sealed record Standing(
     Guid SaleId, string State, DateTimeOffset ServerTime, DateTimeOffset StartsAt, DateTimeOffset EndsAt,
@@ -55,7 +55,7 @@ public sealed record Standing(
         if (place < sale.ExpiredBelow)
             return Plain(sale, StandingState.Expired, now, Rarely);
         if (place < head)
-            return Plain(sale, StandingState.Admitted, now, Rarely / 2) with { AdmittedUntil = AdmittedAt(sale, place) + TimeSpan.FromSeconds(sale.AdmissionSeconds) };
+            return Plain(sale, StandingState.Admitted, now, Rarely / 2) with { AdmittedUntil = sale.LetInAt(place) + TimeSpan.FromSeconds(sale.AdmissionSeconds) };
 
         var ahead = place - head;
         var wait = (ahead + sale.Rate) / Math.Max(1, sale.Rate);
@@ -75,20 +75,6 @@ public sealed record Standing(
     {
         var seconds = (int)Math.Clamp(waitSeconds / 3, Often, Rarely);
         return Math.Max(Often, seconds - seconds * spread / (3 * SpreadAtStart));
-    }
-
-    /// <summary>
-    /// The head passed a rank at the latest so long ago as the full rate takes from there to here, and, where those inside made it wait, about
-    /// where a line through the last admission time puts it: the earlier of the two.
-    /// </summary>
-    private static DateTimeOffset AdmittedAt(Admission sale, long rank)
-    {
-        var atFullRate = sale.At - TimeSpan.FromSeconds((double)(sale.Head - rank) / Math.Max(1, sale.Rate));
-        if (rank >= sale.Head || sale.Head <= sale.ExpiredBelow)
-            return atFullRate;
-        var onTheLine = sale.At - TimeSpan.FromSeconds((double)sale.AdmissionSeconds * (sale.Head - rank) / (sale.Head - sale.ExpiredBelow));
-        var earlier = onTheLine < atFullRate ? onTheLine : atFullRate;
-        return earlier < sale.StartsAt ? sale.StartsAt : earlier;       // the line begins there, as long as nothing has lapsed
     }
 }
 

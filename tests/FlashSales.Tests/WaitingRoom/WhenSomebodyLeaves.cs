@@ -105,6 +105,25 @@ public sealed class WhenSomebodyLeaves
     }
 
     [Fact]
+    public async Task A_place_whose_claim_came_to_nothing_is_used_up_and_joining_again_is_at_the_back()
+    {
+        await using var shop = await FlashSalesFixture.OpenAsync();
+        var sale = await shop.HasSaleAsync(admissionRate: 1000);
+        var crowd = await shop.PreparedAsync(3);
+        foreach (var buyer in crowd) await shop.JoinAsync(sale, buyer);
+        sale = await shop.StartAsync(sale);
+        await shop.PassAsync(sale, 1);
+        var (released, paid) = (shop.TicketOf(await shop.JoinAsync(sale, crowd[0])), shop.TicketOf(await shop.JoinAsync(sale, crowd[1])));
+        await ClaimedAsync(shop, sale, released, "released");
+        await ClaimedAsync(shop, sale, paid, "paid");
+
+        Assert.Equal(paid, shop.TicketOf(await shop.JoinAsync(sale, crowd[1])));
+        var again = shop.TicketOf(await shop.JoinAsync(sale, crowd[0]));
+        Assert.Equal((true, sale.Early), (again.Late, sale.RankOf(again)));
+        Assert.Equal(again, shop.TicketOf(await shop.JoinAsync(sale, crowd[0])));
+    }
+
+    [Fact]
     public async Task A_made_up_ticket_has_no_place()
     {
         await using var shop = await FlashSalesFixture.OpenAsync();
@@ -115,6 +134,11 @@ public sealed class WhenSomebodyLeaves
         Assert.Equal(TicketPlace.Replaced, await CheckAsync(shop, ticket with { Number = ticket.Number + 1 }));
         Assert.Equal(TicketPlace.Replaced, await CheckAsync(shop, ticket with { Late = true }));
     }
+
+    private static Task ClaimedAsync(FlashSalesFixture shop, Sale sale, Ticket ticket, string state) => shop.Service.ScalarAsync<object>("""
+        INSERT INTO claims (claim_id, sale_id, shard, buyer_id, rank, quantity, state, order_id, place, pay_until, created_at, changed_at)
+        VALUES (gen_random_uuid(), $1, 0, $2, $3, 1, $4, gen_random_uuid(), 1, now(), now(), now())
+        """, sale.SaleId, ticket.BuyerId, sale.RankOf(ticket)!.Value, state);
 
     private static async Task<TicketPlace> CheckAsync(FlashSalesFixture shop, Ticket ticket) =>
         Assert.Single(await shop.Get<Places>().CheckAsync(ticket.SaleId, [(ticket.BuyerId, ticket)], default));

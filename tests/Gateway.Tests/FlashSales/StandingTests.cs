@@ -73,10 +73,14 @@ public sealed class StandingTests
     }
 
     [Fact]
-    public void Where_those_inside_made_it_wait_the_end_is_told_rather_too_early()
+    public void Where_those_inside_made_it_wait_the_end_is_told_by_when_the_head_came_by()
     {
         // In the last two minutes only 120 people were let in, one a second, though ten would have been possible.
-        var slow = Open with { ExpiredBelow = 2_880 };
+        var slow = Open with
+        {
+            ExpiredBelow = 2_880,
+            Past = [.. Enumerable.Range(0, 13).Select(ten => new HeadPoint(Open.At.AddSeconds(10 * ten - 120), 2_880 + 10 * ten))],
+        };
         var standing = Standing.Of(slow, Ticket(2_940), slow.At);
         Assert.Equal(slow.At.AddSeconds(60), standing.AdmittedUntil);
     }
