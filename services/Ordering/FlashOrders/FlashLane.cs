@@ -8,7 +8,8 @@ namespace Marketplace.Ordering.FlashOrders;
 /// <summary>
 /// Starts the sagas of flash orders, a bounded number at a time in each replica: a sale that sells a thousand in a second must not stand
 /// between an ordinary buyer and the till. A saga holds its place until the table says that its attempt has ended, in whichever replica
-/// that was. Places are this process's memory: one that dies holds none, and what it had started goes on elsewhere.
+/// that was. Places are this process's memory: one that dies holds none, and what it had started goes on elsewhere. When sagas take long the machine has
+/// better to do (claims are being decided): places are taken away, and come back one by one as sagas get fast again.
 /// </summary>
 public sealed partial class FlashLane(
     SagaStarter starter, SagaStore sagas, NpgsqlDataSource database, TimeProvider time, IOptions<FlashOrderOptions> options, FlashOrderMeter meter, ILogger<FlashLane> log) : BackgroundService
@@ -17,6 +18,8 @@ public sealed partial class FlashLane(
     private readonly SemaphoreSlim something = new(0);
     private readonly Lock gate = new();
     private readonly Dictionary<(Guid OrderId, int Attempt), DateTimeOffset> held = [];
+    private int allowed = options.Value.UnderWay;               // places there should be
+    private int places = options.Value.UnderWay;                // places there are, taken or free
 
     public int UnderWay
     {
@@ -26,7 +29,7 @@ public sealed partial class FlashLane(
     public async Task StartAsync(StartSaga command, CancellationToken ct)
     {
         if (!await free.WaitAsync(options.Value.WaitAtMost, ct))
-            throw new TimeoutException($"{options.Value.UnderWay} sagas of flash orders are under way here and none has ended for a while.");
+            throw new TimeoutException($"{UnderWay} sagas of flash orders are under way here and none has ended for a while.");
 
         var kept = false;
         try
@@ -99,16 +102,27 @@ public sealed partial class FlashLane(
 
     private void LeaveAll(IReadOnlyCollection<(Guid OrderId, int Attempt)> over)
     {
-        var left = 0;
+        var (left, taken, given) = (0, TimeSpan.Zero, 0);
         lock (gate)
         {
+            var now = time.GetUtcNow();
             foreach (var saga in over)
-                if (held.Remove(saga)) left++;
+            {
+                if (!held.Remove(saga, out var since)) continue;
+                left++;
+                taken += now - since;
+            }
+
+            if (left == 0) return;
+            allowed = taken / left > options.Value.Slow
+                ? Math.Max(Math.Min(options.Value.AtLeast, options.Value.UnderWay), allowed - Math.Max(1, allowed / 4))
+                : Math.Min(options.Value.UnderWay, allowed + 1);
+            given = Math.Max(0, left + allowed - places);
+            places += given - left;
         }
 
-        if (left == 0) return;
         meter.UnderWay(-left);
-        free.Release(left);
+        if (given > 0) free.Release(given);
     }
 
     public override void Dispose()

@@ -8,6 +8,13 @@ public sealed class FlashOrderOptions
     [Range(1, 1000)]
     public int UnderWay { get; init; } = 16;
 
+    /// <summary>Sagas that take longer than this on average make room for other work: there are fewer places for the next.</summary>
+    public TimeSpan Slow { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>So many places there are however slow it is.</summary>
+    [Range(1, 1000)]
+    public int AtLeast { get; init; } = 4;
+
     /// <summary>How often it is looked which of them have ended, while there are any.</summary>
     public TimeSpan LookEvery { get; init; } = TimeSpan.FromMilliseconds(50);
 

@@ -2,6 +2,8 @@ using Marketplace.Ordering.Checkout;
 using Marketplace.Ordering.FlashOrders;
 using Marketplace.TestKit;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
 
 namespace Marketplace.Ordering.Tests.FlashOrders;
 
@@ -13,6 +15,7 @@ public sealed class WhenASaleStorms
         ["Outbox:Lanes"] = "true",
         ["FlashOrders:UnderWay"] = "3",
         ["FlashOrders:WaitAtMost"] = "00:00:00.200",
+        ["FlashOrders:Slow"] = "01:00:00",
     };
 
     [Fact]
@@ -74,6 +77,66 @@ public sealed class WhenASaleStorms
         foreach (var _ in Enumerable.Range(0, 3)) await shop.HearAsync(shop.Claim(Guid.CreateVersion7()));
 
         await StartedAsync(shop, 3);                                                 // though none ever ends
+    }
+
+    [Fact]
+    public async Task Slow_sagas_leave_fewer_places_to_the_next_and_fast_ones_bring_them_back()
+    {
+        await using var shop = await Shop.OpenAsync();
+        shop.Till.Amounts = _ => 999;
+        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        using var lane = ActivatorUtilities.CreateInstance<FlashLane>(
+            shop.Service.Services, clock,
+            Options.Create(new FlashOrderOptions { UnderWay = 3, AtLeast = 1, Slow = TimeSpan.FromSeconds(30), HeldAtMost = TimeSpan.FromHours(1), WaitAtMost = TimeSpan.Zero }));
+        var (orders, ended) = (new Queue<Guid>(), new HashSet<string>());
+        foreach (var _ in Enumerable.Range(0, 12)) orders.Enqueue(await shop.HearAsync(shop.Claim(Guid.CreateVersion7())));
+        Assert.Equal(3, await FillAsync());
+
+        clock.Advance(TimeSpan.FromMinutes(1));
+        await EndAsync(1);
+        Assert.Equal(2, await FillAsync());
+        await EndAsync(1);
+        Assert.Equal(1, await FillAsync());
+        await EndAsync(1);
+        Assert.Equal(1, await FillAsync());                                          // however slow
+
+        await EndAsync(1);
+        Assert.Equal(2, await FillAsync());
+        await EndAsync(1);
+        Assert.Equal(3, await FillAsync());
+        await EndAsync(1);
+        Assert.Equal(3, await FillAsync());
+
+        async Task<int> FillAsync()
+        {
+            try
+            {
+                while (orders.TryPeek(out var next))
+                {
+                    await lane.StartAsync(new StartSaga(next, 1), default);
+                    orders.Dequeue();
+                }
+            }
+            catch (TimeoutException)
+            {
+                // No place left: the order stays at the head of the queue.
+            }
+
+            return lane.UnderWay;
+        }
+
+        async Task EndAsync(int many)
+        {
+            var before = lane.UnderWay;
+            foreach (var id in shop.Sagas.Started.Distinct().Where(id => !ended.Contains(id)).Take(many).ToList())
+            {
+                ended.Add(id);
+                await shop.RunAsync(Guid.Parse(id.Split('-')[0]));
+            }
+
+            await lane.LookAsync(default);
+            Assert.Equal(before - many, lane.UnderWay);
+        }
     }
 
     private static Task StartedAsync(Shop shop, int many) => Eventually.Async(
