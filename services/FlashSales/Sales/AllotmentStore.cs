@@ -101,7 +101,7 @@ public sealed class AllotmentStore(NpgsqlDataSource database, TimeProvider time)
         var now = time.GetUtcNow();
         await using var ask = database.CreateCommand("""
             UPDATE sales SET allotment_wanted = $3, allotment_version = allotment_version + 1, allotment_due_at = $5
-            WHERE sale_id = $1 AND revision = $2 AND status = 'scheduled' AND starts_at > $4 AND (allotment_due_at IS NULL OR allotment_due_at <= $4)
+            WHERE sale_id = $1 AND revision = $2 AND status = 'scheduled' AND starts_at > $4 AND drawn_at IS NULL AND (allotment_due_at IS NULL OR allotment_due_at <= $4)
             RETURNING sale_id, product_id, seller_id, allotment_wanted, allotment_version, status
             """);
         foreach (var value in (object[])[saleId, revision, units, now, now + Lease])

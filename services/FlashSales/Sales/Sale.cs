@@ -23,7 +23,8 @@ public sealed record Sale(
     /// <summary>Shoppers may know of it: not while it is prepared, nor one that was refused.</summary>
     public bool IsAnnounced => Status is SaleStatus.Scheduled or SaleStatus.Cancelled or SaleStatus.Ended;
 
-    public bool HasStarted(DateTimeOffset now) => now >= StartsAt;
+    /// <summary>Also when a replica whose clock is ahead of ours has made the draw.</summary>
+    public bool HasStarted(DateTimeOffset now) => now >= StartsAt || IsDrawn;
 
     public bool IsOver(DateTimeOffset now) => Status is SaleStatus.Cancelled or SaleStatus.Ended or SaleStatus.Refused || now >= EndsAt;
 

@@ -118,7 +118,7 @@ public sealed class SaleStore(NpgsqlDataSource database, TimeProvider time)
                 admission_seconds = $10, waiting_list = $11, shards = $12, revision = revision + 1, updated_at = $13,
                 allotted = coalesce($14, allotted), allotted_version = coalesce($15, allotted_version),
                 allotment_due_at = CASE WHEN coalesce($14, allotted) <> $3 THEN $13 WHEN $15::bigint IS NULL THEN allotment_due_at END
-            WHERE sale_id = $1 AND revision = $2 AND status = 'scheduled' AND starts_at > $13
+            WHERE sale_id = $1 AND revision = $2 AND status = 'scheduled' AND starts_at > $13 AND drawn_at IS NULL
               AND coalesce($14, allotted) >= $3 AND ($15::bigint IS NULL OR allotment_version = $15)
             """);
         foreach (var value in (object[])[
@@ -135,7 +135,7 @@ public sealed class SaleStore(NpgsqlDataSource database, TimeProvider time)
     {
         await using var end = database.CreateCommand("""
             UPDATE sales SET
-                status = CASE WHEN starts_at > $3 THEN 'cancelled' ELSE 'ended' END, end_reason = CASE WHEN ends_at <= $3 THEN 'time' ELSE $2 END,
+                status = CASE WHEN starts_at > $3 AND drawn_at IS NULL THEN 'cancelled' ELSE 'ended' END, end_reason = CASE WHEN ends_at <= $3 THEN 'time' ELSE $2 END,
                 ended_at = $3, updated_at = $3, allotment_due_at = $3, revision = revision + 1
             WHERE sale_id = $1 AND status = 'scheduled'
             """);
