@@ -82,8 +82,8 @@ public sealed record SaleTerms(
         Check(!string.IsNullOrEmpty(Price.Currency), "price.currency", "Say which currency.");
         Check(StartsAt >= now + Notice, "startsAt", $"At least {Notice.TotalSeconds} seconds from now.");
         Check(StartsAt <= now + Furthest, "startsAt", $"At most {Furthest.TotalDays} days from now.");
-        Check(EndsAt >= StartsAt + Shortest, "endsAt", $"At least {Shortest.TotalMinutes} minute after the start.");
-        Check(EndsAt <= StartsAt + Longest, "endsAt", $"At most {Longest.TotalHours} hours after the start.");
+        Check(EndsAt - StartsAt >= Shortest, "endsAt", $"At least {Shortest.TotalMinutes} minute after the start.");
+        Check(EndsAt - StartsAt <= Longest, "endsAt", $"At most {Longest.TotalHours} hours after the start.");
         Check(LimitPerCustomer is >= 1 and <= HighestLimit, "limitPerCustomer", $"Between 1 and {HighestLimit} units.");
         Check(LimitPerCustomer <= Math.Max(Units, 1), "limitPerCustomer", "Not more than there are units.");
         Check(AdmissionRate is >= 1 and <= HighestRate, "admissionRate", $"Between 1 and {HighestRate} people a second.");

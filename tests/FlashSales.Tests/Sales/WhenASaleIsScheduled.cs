@@ -167,6 +167,18 @@ public sealed class WhenASaleIsScheduled
         Assert.Empty(market.Inventory.Questions);
     }
 
+    [Fact]
+    public async Task The_last_moment_there_is_is_too_far()
+    {
+        await using var market = await Market.OpenAsync();
+        using var bruno = market.Shop.AsSeller();
+
+        using var response = await Market.PostAsync(bruno, market.Asks(("startsAt", DateTimeOffset.MaxValue), ("endsAt", DateTimeOffset.MaxValue)));
+
+        var problem = await Market.ProblemAsync(response, HttpStatusCode.UnprocessableEntity, "validation");
+        Assert.Equal(["startsAt", "endsAt"], problem["errors"]!.AsObject().Select(error => error.Key));
+    }
+
     [Theory]
     [InlineData(0, "GBP", "price.minor")]
     [InlineData(-1, "GBP", "price.minor")]
