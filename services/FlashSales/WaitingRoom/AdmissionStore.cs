@@ -13,14 +13,19 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
     // In an admission's time: so finely it is told when somebody was let in.
     private const int PastPoints = 32;
 
-    /// <summary>Every scheduled sale, soonest first, and those that are over since <paramref name="overSince"/>: how far each has come.</summary>
+    /// <summary>
+    /// Scheduled sales and those that are over since <paramref name="overSince"/>: how far each has come. Should there be more than can be told, each
+    /// seller's first comes before anybody's second, so that nobody pushes other people's sales off the list by scheduling many.
+    /// </summary>
     public async Task<IReadOnlyList<Admission>> ReadAsync(DateTimeOffset now, DateTimeOffset overSince, CancellationToken ct)
     {
         await using var list = database.CreateCommand($"""
             WITH told AS (
-                (SELECT sale_id FROM sales WHERE status IN ('preparing', 'scheduled') AND status = 'scheduled' ORDER BY starts_at LIMIT {MostTold})
+                (SELECT sale_id FROM sales WHERE status IN ('preparing', 'scheduled') AND status = 'scheduled'
+                 ORDER BY row_number() OVER (PARTITION BY seller_id ORDER BY starts_at), starts_at LIMIT {MostTold})
                 UNION ALL
-                (SELECT sale_id FROM sales WHERE status IN ('cancelled', 'ended') AND ended_at > $1 ORDER BY ended_at DESC LIMIT {MostTold})
+                (SELECT sale_id FROM sales WHERE status IN ('cancelled', 'ended') AND ended_at > $1
+                 ORDER BY row_number() OVER (PARTITION BY seller_id ORDER BY ended_at DESC), ended_at DESC LIMIT {MostTold})
             )
             SELECT {SaleSql.Columns}, a.at, a.head, a.room, a.expired_below, c.taken, c.paid, past.at, past.let_in
             FROM told JOIN sales s USING (sale_id)
