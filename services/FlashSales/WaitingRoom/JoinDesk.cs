@@ -32,7 +32,7 @@ public sealed class JoinDesk(
     private async Task<IReadOnlyList<Join>> JoinAsync(SaleQueue queue, IReadOnlyList<Guid> asked)
     {
         var answers = new Dictionary<Guid, Join>(asked.Count);
-        Guid[] open = [.. asked.Distinct()];
+        Guid[] open = [.. asked.Distinct().Order()];            // as every other lot, so that two do not wait for each other in a circle
         for (var attempt = 1; open.Length > 0; attempt++)
         {
             if (attempt > Tries)
