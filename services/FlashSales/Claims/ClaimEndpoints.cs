@@ -14,6 +14,7 @@ namespace Marketplace.FlashSales.Claims;
 public static class ClaimEndpoints
 {
     public const string TicketHeader = "Queue-Ticket";
+    private const int LeaveTries = 4;
 
     public static void MapClaimRoutes(this IEndpointRouteBuilder routes)
     {
@@ -83,18 +84,23 @@ public static class ClaimEndpoints
         if (await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) is not { } mine) return TypedResults.NoContent();
         try
         {
-            if (mine.Claim.State == ClaimState.Waiting && !await desk.LeaveAsync(mine, saleId))
-                mine = await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) ?? mine;         // got a unit at the same moment, or left twice
+            for (var tries = 1; mine.Claim.State == ClaimState.Waiting && !await desk.LeaveAsync(mine, saleId); tries++)
+            {
+                if (tries == LeaveTries) return NotNow();
+                mine = await desk.LastClaimAsync(saleId, Buyer.Id(user), ct) ?? mine;         // got a unit at the same moment, left twice, or waits in another shard
+            }
         }
         catch (ShardAwayException)
         {
-            return Problems.Of(StatusCodes.Status503ServiceUnavailable, "unavailable", "Not right now; try again.");
+            return NotNow();
         }
 
         return mine.Claim.State is ClaimState.Claimed or ClaimState.Paid
             ? Problems.Of(StatusCodes.Status409Conflict, "already-placed", "A unit is yours already: cancel the order instead.", null,
                 new Dictionary<string, object?> { ["orderId"] = mine.Claim.OrderId })
             : TypedResults.NoContent();
+
+        static ProblemHttpResult NotNow() => Problems.Of(StatusCodes.Status503ServiceUnavailable, "unavailable", "Not right now; try again.");
     }
 
     private static Results<Accepted<ClaimReply>, ProblemHttpResult> Again(LastClaim standing, Guid saleId) => standing.Claim.State switch

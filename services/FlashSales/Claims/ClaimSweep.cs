@@ -35,7 +35,16 @@ public sealed partial class ClaimSweep(
     {
         await AskOrderingAsync(ct);
         foreach (var sale in (await store.LooseEndsAsync(ct)).GroupBy(shard => shard.SaleId))
-            await TieUpAsync(sale.Key, [.. sale], ct);
+        {
+            try
+            {
+                await TieUpAsync(sale.Key, [.. sale], ct);
+            }
+            catch (ShardAwayException away)
+            {
+                LogShardAway(sale.Key, away.Message);           // found again by the next sweep; other sales do not wait for it
+            }
+        }
     }
 
     private async Task AskOrderingAsync(CancellationToken ct)
@@ -68,6 +77,10 @@ public sealed partial class ClaimSweep(
             {
                 LogNoAnswer(claim.OrderId);
                 if (++unanswered == EnoughSilence) return;      // ordering is away: the rest comes due again by itself
+            }
+            catch (ShardAwayException away)
+            {
+                LogShardAway(claim.SaleId, away.Message);       // comes due again
             }
         }
     }
@@ -110,6 +123,9 @@ public sealed partial class ClaimSweep(
 
     [LoggerMessage(LogLevel.Information, "Sale {SaleId} is over: {Count} people on its waiting list got nothing and are told")]
     private partial void LogMissed(Guid saleId, int count);
+
+    [LoggerMessage(LogLevel.Warning, "Sale {SaleId} has to wait for the next sweep: {Reason}")]
+    private partial void LogShardAway(Guid saleId, string reason);
 
     [LoggerMessage(LogLevel.Error, "Sweeping claims failed")]
     private partial void LogFailed(Exception failure);
