@@ -63,9 +63,12 @@ public sealed class JoinDesk(
         }
 
         var numbers = sale.IsDrawn ? queue.Late : queue.Early;
-        var given = await numbers.TakeAsync(buyers.Length, default);
+
+        // Where numbers have to be fetched first it is worth a look who needs one: whoever asks for a ticket again and again uses up none.
+        var takers = numbers.Holds(buyers.Length) ? buyers : await store.NewcomersAsync(queue.SaleId, buyers, default);
+        var given = await numbers.TakeAsync(takers.Length, default);
         var lost = sale.Early is { } first ? queue.Late.TakeLost().Select(number => first + number).ToArray() : [];
-        var lot = await store.TakeAsync(queue.SaleId, sale.IsDrawn, buyers, given, lost, default);     // a fault: the numbers are lost, as it may have been written
+        var lot = await store.TakeAsync(queue.SaleId, sale.IsDrawn, takers, given, buyers, lost, default);     // a fault: the numbers are lost, as it may have been written
         if (lot.Sale is null || lot.Sale.IsDrawn != sale.IsDrawn)
         {
             // Drawn meanwhile, by another replica: the early numbers are of no use any more.
@@ -75,35 +78,30 @@ public sealed class JoinDesk(
         }
 
         var back = new List<(Guid Buyer, Place From)>();
-        var unused = new List<long>();
-        for (var i = 0; i < buyers.Length; i++)
+        var seated = new List<(Guid Buyer, Place Place)>();
+        var fresh = takers.Zip(given).ToDictionary(each => each.First, each => new Place(sale.IsDrawn, each.Second, false));
+        foreach (var buyer in buyers)
         {
-            var (place, hasCheckout) = lot.Standing[buyers[i]];
-            if (place is not { } mine || mine.Late != sale.IsDrawn || mine.Number != given[i])
-                unused.Add(given[i]);
+            var (place, hasCheckout) = lot.Standing[buyer];
             if (place is null && lot.Sale.IsOver(time.GetUtcNow()))
-                answers[buyers[i]] = new Join(JoinState.Over);
+                answers[buyer] = new Join(JoinState.Over);
             else if (place is null && !hasCheckout)
-                answers[buyers[i]] = new Join(JoinState.NoCheckout);
+                answers[buyer] = new Join(JoinState.NoCheckout);
             else if (place is null)
                 continue;                                   // left what was missing at this very moment: once more
+            else if (fresh.TryGetValue(buyer, out var mine) && mine == place)
+                answers[buyer] = new Join(JoinState.In, place);
             else if (place.Value.HasLeft)
-                back.Add((buyers[i], place.Value));
+                back.Add((buyer, place.Value));
             else
-                answers[buyers[i]] = new Join(JoinState.In, place);
+                seated.Add((buyer, place.Value));
         }
 
-        numbers.Return(unused);
-        meter.Joined(buyers.Length - unused.Count, asked);
-        if (sale.IsDrawn)
-        {
-            foreach (var (buyer, place) in await NoLongerGoodAsync(sale.SaleId, answers))
-            {
-                answers.Remove(buyer);
-                back.Add((buyer, place));
-            }
-        }
-
+        numbers.Return([.. fresh.Where(each => lot.Standing[each.Key].Place != each.Value).Select(unused => unused.Value.Number)]);
+        meter.Joined(fresh.Count(each => lot.Standing[each.Key].Place == each.Value), asked);
+        back.AddRange(sale.IsDrawn && seated.Count > 0 ? await NoLongerGoodAsync(sale.SaleId, seated) : []);
+        foreach (var (buyer, place) in seated.Except(back))
+            answers[buyer] = new Join(JoinState.In, place);
         if (back.Count > 0)
             await TakeAgainAsync(queue, sale, back, answers);
 
@@ -131,13 +129,12 @@ public sealed class JoinDesk(
     }
 
     /// <summary>Places that were let in and lapsed, or whose claim is over: nothing can be claimed from them any more.</summary>
-    private async Task<IReadOnlyList<(Guid Buyer, Place Place)>> NoLongerGoodAsync(Guid saleId, Dictionary<Guid, Join> answers)
+    private async Task<IReadOnlyList<(Guid Buyer, Place Place)>> NoLongerGoodAsync(Guid saleId, List<(Guid Buyer, Place Place)> seated)
     {
         if (await board.FindAsync(saleId, default) is not { Seed: { } seed, Early: { } early } admission)
             return [];
         var head = admission.HeadAt(time.GetUtcNow());
-        var letIn = answers.Where(answer => answer.Value.Place is not null)
-            .Select(answer => (Buyer: answer.Key, Place: answer.Value.Place!.Value))
+        var letIn = seated
             .Select(one => (one.Buyer, one.Place, Rank: Ranks.Of(seed, early, one.Place.Late, one.Place.Number)))
             .Where(one => one.Rank < head)
             .ToList();

@@ -7,13 +7,31 @@ namespace Marketplace.FlashSales.WaitingRoom;
 /// <summary>The SQL of taking places, for many at once.</summary>
 public sealed class JoinStore(NpgsqlDataSource database, TimeProvider time)
 {
+    /// <summary>Those who need a number: no place yet, and an order could be made of their claim.</summary>
+    public async Task<Guid[]> NewcomersAsync(Guid saleId, Guid[] buyers, CancellationToken ct)
+    {
+        await using var find = database.CreateCommand("""
+            SELECT a.buyer_id FROM unnest($2) AS a (buyer_id)
+            WHERE (SELECT true FROM places WHERE sale_id = $1 AND buyer_id = a.buyer_id) IS NULL
+              AND (SELECT true FROM express_checkouts e WHERE e.buyer_id = a.buyer_id)
+            """);
+        find.Parameters.Add(new() { Value = saleId });
+        find.Parameters.Add(new() { Value = buyers, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid });
+        await using var row = await find.ExecuteReaderAsync(ct);
+        var newcomers = new List<Guid>(buyers.Length);
+        while (await row.ReadAsync(ct))
+            newcomers.Add(row.GetGuid(0));
+        return [.. newcomers];
+    }
+
     /// <summary>
-    /// One round trip, one transaction: a place for everybody who has none and has left what an order needs, and then what place everybody has. Nothing
+    /// One round trip, one transaction: a place for every taker who has none and has left what an order needs, and then what place everybody has. Nothing
     /// is written unless the sale is scheduled and, as the numbers say, not drawn yet or drawn.
     /// </summary>
-    /// <param name="buyers">Each once, with the number of the same index.</param>
+    /// <param name="takers">Each once, with the number of the same index.</param>
+    /// <param name="everybody">Whose places are told, takers too.</param>
     /// <param name="lostRanks">Of numbers that nobody got: noted along.</param>
-    public async Task<Lot> TakeAsync(Guid saleId, bool late, Guid[] buyers, long[] numbers, long[] lostRanks, CancellationToken ct)
+    public async Task<Lot> TakeAsync(Guid saleId, bool late, Guid[] takers, long[] numbers, Guid[] everybody, long[] lostRanks, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var batch = new NpgsqlBatch(connection)                     // without BEGIN PostgreSQL runs it as one transaction
@@ -36,7 +54,7 @@ public sealed class JoinStore(NpgsqlDataSource database, TimeProvider time)
                 {
                     Parameters =
                     {
-                        new() { Value = saleId }, new() { Value = buyers, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid },
+                        new() { Value = saleId }, new() { Value = takers, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid },
                         new() { Value = numbers, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint }, new() { Value = late }, new() { Value = time.GetUtcNow() },
                     },
                 },
@@ -46,7 +64,7 @@ public sealed class JoinStore(NpgsqlDataSource database, TimeProvider time)
                     LEFT JOIN LATERAL (SELECT late, number, left_at FROM places WHERE sale_id = $1 AND buyer_id = a.buyer_id LIMIT 1) p ON true
                     """)
                 {
-                    Parameters = { new() { Value = saleId }, new() { Value = buyers, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid } },
+                    Parameters = { new() { Value = saleId }, new() { Value = everybody, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid } },
                 },
             },
         };
@@ -56,7 +74,7 @@ public sealed class JoinStore(NpgsqlDataSource database, TimeProvider time)
         await using var row = await batch.ExecuteReaderAsync(ct);
         var sale = await row.ReadAsync(ct) ? SaleSql.Read(row) : null;
         await row.NextResultAsync(ct);                          // the insert has no rows and is no result of its own
-        var standing = new Dictionary<Guid, (Place? Place, bool HasCheckout)>(buyers.Length);
+        var standing = new Dictionary<Guid, (Place? Place, bool HasCheckout)>(everybody.Length);
         while (await row.ReadAsync(ct))
             standing[row.GetGuid(0)] = (row.IsDBNull(1) ? null : new Place(row.GetBoolean(1), row.GetInt64(2), row.GetBoolean(3)), !row.IsDBNull(4));
         while (await row.NextResultAsync(ct)) ;                 // or a fault of what follows would go unnoticed

@@ -13,11 +13,13 @@ public sealed class NumberBlocks(NpgsqlDataSource database, Guid saleId, bool la
     private int usedSince;
     private readonly List<long> lost = [];
 
+    /// <summary>So many can be handed out without taking another block.</summary>
+    public bool Holds(int count) => spare.Count >= count && !IsStale();
+
     /// <summary>Takes another block when there are not enough: for a quarter of the time that a block lasts, at the pace of the last one.</summary>
     public async Task<long[]> TakeAsync(int count, CancellationToken ct)
     {
-        var age = time.GetElapsedTime(takenAt);
-        if (late && spare.Count > 0 && age > options.NumbersLast)
+        if (spare.Count > 0 && IsStale())
         {
             // Others have queued behind them since.
             lost.AddRange(spare);
@@ -26,6 +28,7 @@ public sealed class NumberBlocks(NpgsqlDataSource database, Guid saleId, bool la
 
         if (spare.Count < count)
         {
+            var age = time.GetElapsedTime(takenAt);
             var pace = takenAt != 0 && age > TimeSpan.Zero ? usedSince * (options.NumbersLast / 4 / age) : 0;
             await LeaseAsync(Math.Max(count - spare.Count, (int)Math.Min(pace, options.LargestBlock)), ct);
         }
@@ -52,6 +55,8 @@ public sealed class NumberBlocks(NpgsqlDataSource database, Guid saleId, bool la
         lost.Clear();
         return taken;
     }
+
+    private bool IsStale() => late && time.GetElapsedTime(takenAt) > options.NumbersLast;
 
     private async Task LeaseAsync(int count, CancellationToken ct)
     {

@@ -28,8 +28,8 @@ public sealed class WhatStandingsSay
     [Fact]
     public void Of_somebody_let_in_long_ago_it_is_known_that_the_admission_has_not_lapsed()
     {
-        var standing = Standing.Of(Sneakers with { ExpiredBelow = 200, Past = null }, TicketOf(250), 250, Noon.AddSeconds(31));
-        Assert.Equal(Noon.AddSeconds(30.5), standing.AdmittedUntil);
+        var standing = Standing.Of(Sneakers with { At = Noon.AddSeconds(90), ExpiredBelow = 200, Past = null }, TicketOf(250), 250, Noon.AddSeconds(90));
+        Assert.Equal(Noon.AddSeconds(90.5), standing.AdmittedUntil);
     }
 
     [Theory]
