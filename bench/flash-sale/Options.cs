@@ -15,7 +15,8 @@ internal sealed record Options
           --admission <n>     people let in each second (100)
           --joins <n>         joins a second before the start (1300)
           --watchers <n>      buyers who watch by server-sent events instead of polling (300)
-          --claims <n>        second part: a large sale of so many units, claimed by twice as many buyers as fast as they are decided (10000; 0 leaves it out)
+          --claims <n>        second part: twice as many buyers claim as fast as it is decided, first in a sale of --units, then in one of so many units
+                              (10000; 0 leaves it out)
           --no-kills          leave the processes alone; else one replica of flashsales and one of ordering die by SIGKILL amid the sale
           --patience <s>      how long after the start everybody may take to get a final answer (180)
           --quick             2,000 buyers, 20 units, a small second part: to see that it runs, two minutes
@@ -27,7 +28,7 @@ internal sealed record Options
 
         What happens, in order: the system starts on free ports (two replicas of flashsales and ordering) · accounts, addresses, sessions and saved cards of all
         buyers are written to the tables that own them, cards are made at the payment provider's double · a rehearsal with its own buyers compiles what is run · ordinary shoppers read products
-        and check out, alone · identity issues the buyers' tokens · the sale · the audit · a large sale, and the floors beside it.
+        and check out, alone · identity issues the buyers' tokens · the sale · the audit · claims as fast as they go, and the floors beside them.
         Times count from when a request was due, not from when it was sent. The exit code is 1 when the audit finds anything, or somebody was left without an answer.
 
         Linux; needs PostgreSQL (as the system does), redis-server and redis-benchmark; wrk for the floor of polls.

@@ -5,10 +5,11 @@ using Spectre.Console;
 
 namespace Marketplace.Bench.FlashSale;
 
-/// <summary>The large sale: claims decided as fast as they go.</summary>
+/// <summary>Claims decided as fast as they go.</summary>
 /// <param name="PlacedRate">Units given a second, until the last was.</param>
+/// <param name="Made">Orders that came of it by the time the last claim was decided; so many of them were paid for by then.</param>
 /// <param name="Rate">Decisions a second over all, those for "sold out" included.</param>
-internal sealed record Throughput(int Units, int Placed, int SoldOut, double PlacedRate, double Rate, double JoinRate, Figures Figures, CpuShare Cpu);
+internal sealed record Throughput(int Units, int Placed, int SoldOut, double PlacedRate, double Rate, double JoinRate, long Made, long Paid, Figures Figures, CpuShare Cpu);
 
 internal sealed record PollRates(Load Bare, Load Gateway);
 
@@ -16,7 +17,7 @@ internal static class Report
 {
     public static void Write(
         Options options, Figures figures, Storm storm, Observer observer, Audit audit, TimeSpan start,
-        Shoppers.Watched alone, Shoppers.Watched joining, Shoppers.Watched during, CpuShare cpu, double? decr, Throughput? many, PollRates? polls)
+        Shoppers.Watched alone, Shoppers.Watched joining, Shoppers.Watched during, CpuShare cpu, double? decr, Throughput? few, Throughput? many, PollRates? polls)
     {
         var sale = Table($"{options.Buyers:N0} buyers, {options.Units:N0} units, {options.Declined:P0} of cards declined, {options.Admission} let in a second, seed {options.Seed}", "what", "in all", "best 5 s, per second", "p50 ms", "p99 ms", "longest ms");
         foreach (var (kind, what) in new[] { (Kind.Join, "joins"), (Kind.Poll, "polls"), (Kind.Claim, "claims"), (Kind.Outcome, "what became of my claim"), (Kind.Watch, "events to those who watch") })
@@ -39,11 +40,16 @@ internal static class Report
 
         var rates = Table("as fast as it goes", "what", "a second", "of the floor", "CPU ms each");
         if (decr is not null) rates.AddRow("floor: redis-benchmark -P 1 DECR, 50 connections", N(decr.Value, 0), "100 %", "");
+        if (few is not null)
+        {
+            rates.AddRow($"claims decided, {few.Placed + few.SoldOut:N0} of {few.Units:N0} units, 128 at a time; p99 {few.Figures.Times(Kind.Claim).Percentile(0.99):N0} ms", N(few.Rate, 0), Share(few.Rate, decr), CpuEach(few));
+            rates.AddRow("joins, 64 at a time", N(few.JoinRate, 0), "", "");
+        }
+
         if (many is not null)
         {
-            rates.AddRow($"units given, a sale of {many.Units:N0}, 128 claims at a time", N(many.PlacedRate, 0), Share(many.PlacedRate, decr), "");
-            rates.AddRow($"claims decided, {many.SoldOut:N0} as sold out among them; p99 {many.Figures.Times(Kind.Claim).Percentile(0.99):N0} ms", N(many.Rate, 0), Share(many.Rate, decr), N(1000 * many.Cpu.Shares.Sum(share => share.Cores) / many.Rate, 2));
-            rates.AddRow("joins, 64 at a time", N(many.JoinRate, 0), "", "");
+            rates.AddRow($"claims decided, {many.Placed + many.SoldOut:N0} of {many.Units:N0} units, the work on {many.Made:N0} orders beside it; p99 {many.Figures.Times(Kind.Claim).Percentile(0.99):N0} ms", N(many.Rate, 0), Share(many.Rate, decr), CpuEach(many));
+            rates.AddRow("units given meanwhile, until the last was", N(many.PlacedRate, 0), Share(many.PlacedRate, decr), "");
         }
 
         if (polls is not null)
@@ -57,7 +63,8 @@ internal static class Report
         AnsiConsole.WriteLine($"the {options.Units}th paid order {(audit.LastUnitPaidAfter is { } after ? N(after.TotalSeconds, 1) : "never")} s after the start; the last of all answers {N((storm.Buyers.Max(buyer => buyer.EndedAt) - start).TotalSeconds, 1)} s after it");
         AnsiConsole.WriteLine($"killed: {(observer.Kills.Count == 0 ? "nobody" : string.Join(", ", observer.Kills.Select(kill => $"{kill.What} {N((kill.At - start).TotalSeconds, 1)} s after the start")))}");
         AnsiConsole.WriteLine($"processors from the start on: {Shares(cpu)}");
-        if (many is not null) AnsiConsole.WriteLine($"processors during the large sale's claims: {Shares(many.Cpu)}");
+        foreach (var each in new[] { few, many }.OfType<Throughput>())
+            AnsiConsole.WriteLine($"processors during the claims of {each.Units:N0} units: {Shares(each.Cpu)}; {N(each.Made, 0)} orders were made meanwhile and {N(each.Paid, 0)} of them paid for");
         AnsiConsole.WriteLine($"not answered as hoped: {(figures.Trouble.Count == 0 ? "nothing" : string.Join(", ", figures.Trouble.OrderByDescending(one => one.Value).Select(one => $"{one.Key} ({one.Value})")))}");
         foreach (var (what, count) in storm.OddAnswers) AnsiConsole.MarkupLineInterpolated($"[yellow]{what} ({count})[/]");
         foreach (var line in audit.Lines) AnsiConsole.WriteLine(line);
@@ -73,6 +80,8 @@ internal static class Report
         table.Columns[0].LeftAligned();
         return table;
     }
+
+    private static string CpuEach(Throughput each) => N(1000 * each.Cpu.Shares.Sum(share => share.Cores) / each.Rate, 2);
 
     private static string Ratio(Histogram now, Histogram before) => before.Percentile(0.99) is > 0 and var was ? $"{N(now.Percentile(0.99) / was, 2)} ×" : "";
 

@@ -47,7 +47,7 @@ internal sealed class Run(Options options) : IDisposable
             sellerToken = (await shop.CallAsync(HttpMethod.Post, "/api/v1/sellers", sellerToken, new { displayName = "Sneakers" })).GetProperty("accessToken").GetString()!;
             products = await ListAsync(shop, 200);
             (sneaker, pre, large) = (await ListOneAsync(shop, "Sneaker of the day", Price), await ListOneAsync(shop, "Sneaker for the rehearsal", Price), await ListOneAsync(shop, "Sneaker for everybody", Price));
-            await StockAsync(shop, [(sneaker, StockOf(options.Units)), (pre, 1_000), (large, options.Claims + 1_000), .. products.Select(product => (product, 100_000))]);
+            await StockAsync(shop, [(sneaker, StockOf(options.Units)), (pre, 1_000), (large, options.Claims + options.Units + 1_000), .. products.Select(product => (product, 100_000))]);
             goods.Increment(1);
             var cards = bars.AddTask($"{everybody.Count:N0} accounts, addresses, sessions and cards", maxValue: everybody.Count);
             await crowd.MoveInAsync(everybody, done => cards.Value = done, over.Token);
@@ -62,14 +62,16 @@ internal sealed class Run(Options options) : IDisposable
         var alone = shoppers.Turn();
 
         // ---- The sale ----
+        var rate = 0.0;
         await BarsAsync(async bars =>
         {
             // As late as can be: they live five minutes.
-            var tokens = bars.AddTask("the buyers' tokens, by identity", maxValue: buyers.Count);
+            var (tokens, began) = (bars.AddTask("the buyers' tokens, by identity", maxValue: buyers.Count), Stopwatch.GetTimestamp());
             await crowd.SignInAsync(buyers, done => tokens.Value = done, over.Token);
             tokens.Value = buyers.Count;
+            rate = buyers.Count / Stopwatch.GetElapsedTime(began).TotalSeconds;
         });
-        AnsiConsole.WriteLine($"{buyers.Count:N0} tokens by POST /api/v1/sessions/refresh, {preparing.Sustained(Kind.Chore, 3):N0}/s at best");
+        AnsiConsole.WriteLine($"{buyers.Count:N0} tokens by POST /api/v1/sessions/refresh, {rate:N0}/s");
         var early = options.Buyers * 9 / 10;
         var earlyOver = TimeSpan.FromSeconds((double)early / options.Joins);
         var startsAt = DateTimeOffset.UtcNow + earlyOver + TimeSpan.FromSeconds(12);
@@ -121,9 +123,10 @@ internal sealed class Run(Options options) : IDisposable
         await File.WriteAllTextAsync(options.Plot, svg);
 
         // ---- How many claims and polls go through ----
-        var (decisions, polls) = options.Claims > 0 ? await ManyClaimsAsync(shop, gateway, crowd, large, buyers) : (null, null);
+        var (few, polls) = options.Claims > 0 ? await ManyClaimsAsync(shop, gateway, crowd, large, buyers, options.Units) : (null, null);
+        var (decisions, _) = options.Claims > 0 ? await ManyClaimsAsync(shop, gateway, crowd, large, buyers, options.Claims) : (null, null);
 
-        Report.Write(options, figures, storm, observer, audit, start, alone, joining ?? during, during, cpu, decr, decisions, polls);
+        Report.Write(options, figures, storm, observer, audit, start, alone, joining ?? during, during, cpu, decr, few, decisions, polls);
         foreach (var finding in findings) AnsiConsole.MarkupLineInterpolated($"[red]{finding}[/]");
         AnsiConsole.WriteLine(findings.Count == 0 ? "The audit found nothing wrong." : $"{findings.Count} findings.");
         AnsiConsole.WriteLine($"The picture: {Path.GetFullPath(options.Plot)}");
@@ -146,13 +149,13 @@ internal sealed class Run(Options options) : IDisposable
     }
 
     /// <summary>
-    /// A large sale, everybody let in at once: joins, polls and claims as fast as they are answered, not on a schedule. Half of the buyers get a unit, half
-    /// are told that it is sold out. The orders that come of it are not waited for.
+    /// A sale to which everybody is let in at once: joins, polls and claims as fast as they are answered, not on a schedule. Who gets no unit is told that it is
+    /// sold out. The orders that come of it are not waited for.
     /// </summary>
-    private async Task<(Throughput? Decisions, PollRates? Polls)> ManyClaimsAsync(Shop shop, Generator gateway, Crowd crowd, Guid product, List<Account> buyers)
+    private async Task<(Throughput? Decisions, PollRates? Polls)> ManyClaimsAsync(Shop shop, Generator gateway, Crowd crowd, Guid product, List<Account> buyers, int most)
     {
         var people = buyers.Where(buyer => !buyer.IsDeclined).Take(options.Claims * 2).ToList();      // what is given comes back from nobody
-        var units = Math.Min(options.Claims, people.Count / 2);
+        var units = Math.Min(most, people.Count / 2);
         PollRates? polls = null;
         Throughput? result = null;
         await BarsAsync(async bars =>
@@ -179,7 +182,7 @@ internal sealed class Run(Options options) : IDisposable
             joins.Value = people.Count;
             var joinRate = people.Count / Stopwatch.GetElapsedTime(began).TotalSeconds;
 
-            var wrk = await Floors.PollsAsync(shop.Url, shop.Parts().First(part => part.Name == "gateway").Pid!.Value, $"{path}/queue", System.Text.Encoding.ASCII.GetString(tickets[0]), TimeSpan.FromSeconds(options.Quick ? 2 : 5));
+            var wrk = most > options.Units ? null : await Floors.PollsAsync(shop.Url, shop.Parts().First(part => part.Name == "gateway").Pid!.Value, $"{path}/queue", System.Text.Encoding.ASCII.GetString(tickets[0]), TimeSpan.FromSeconds(options.Quick ? 2 : 5));
             if (wrk is { } measured) polls = new PollRates(measured.Bare, measured.Gateway);
 
             var waiting = bars.AddTask("until it starts", maxValue: seconds);
@@ -190,7 +193,7 @@ internal sealed class Run(Options options) : IDisposable
             }
 
             waiting.Value = seconds;
-            var bar = bars.AddTask("claims, 128 at a time", maxValue: people.Count);
+            var bar = bars.AddTask($"claims of {units:N0} units, 128 at a time", maxValue: people.Count);
             var figures = new Figures();
             using var load = new Generator(shop.Url, 128, figures);
             var (placed, soldOut, lastPlaced) = (0, 0, 0L);
@@ -215,10 +218,11 @@ internal sealed class Run(Options options) : IDisposable
             var whole = Stopwatch.GetElapsedTime(began);
             cpu.End();
             bar.Value = people.Count;
+            var (made, paid) = (await shop.OneAsync<long>("ordering", "SELECT count(*) FROM orders WHERE sale_id = $1", saleId), await shop.OneAsync<long>("ordering", "SELECT count(*) FROM orders WHERE sale_id = $1 AND status = 'CONFIRMED'", saleId));
             var held = await shop.OneAsync<long>("flashsales", "SELECT count(*) FROM claim_units WHERE sale_id = $1", saleId);
             var holders = await shop.OneAsync<long>("flashsales", "SELECT count(DISTINCT buyer_id) FROM claims WHERE sale_id = $1 AND state IN ('claimed', 'paid', 'released')", saleId);
             if (placed != units || held != units || holders != placed) findings.Add($"the large sale of {units} units: {placed} were told that they have one, {held} units are held, {holders} buyers have a claim");
-            result = new Throughput(units, placed, soldOut, placed / Stopwatch.GetElapsedTime(began, lastPlaced).TotalSeconds, people.Count / whole.TotalSeconds, joinRate, figures, cpu);
+            result = new Throughput(units, placed, soldOut, placed / Stopwatch.GetElapsedTime(began, lastPlaced).TotalSeconds, people.Count / whole.TotalSeconds, joinRate, made, paid, figures, cpu);
         });
         return (result, polls);
     }
