@@ -10,6 +10,10 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
 {
     private const int MostTold = 1_000;
 
+    // Ranks on both sides of the head among which lost numbers are looked for, and how long a number may take from the block to its row.
+    private const int LookAround = 1_000;
+    private static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(5);
+
     // In an admission's time: so finely it is told when somebody was let in.
     private const int PastPoints = 32;
 
@@ -117,6 +121,8 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
         await using var tx = await connection.BeginTransactionAsync(ct);
         if (last.Step == 0)
             await NoteGapsAsync(tx, sale, ct);
+        else
+            await NoteLostAsync(tx, sale, last, now, ct);
         var (done, gaps) = await DoneAsync(tx, sale.SaleId, Math.Max(last.ExpiredBelow, lapsed), Math.Max(last.LetIn, Math.Min(passed, people)), last.Head, passed, ct);
         var next = last.Next(sale, now, people, gaps, lapsed, done, mayCome, options.Value.ToldWithin);
         if (last.Step > 0 && !next.IsNews(last, sale.AdmissionRate))
@@ -170,6 +176,33 @@ public sealed class AdmissionStore(NpgsqlDataSource database, NewSeed newSeed, I
         if (ranks.Count == 0)
             return;
         await using var note = new NpgsqlBatch(tx.Connection!, tx) { BatchCommands = { Places.Done(sale.SaleId, ranks, gap: true) } };
+        await note.ExecuteNonQueryAsync(ct);
+    }
+
+    /// <summary>
+    /// Late numbers around the head that nobody has and nobody will get: a replica died with them. Numbers are taken in their order, so one below
+    /// somebody's who has been there for a while was taken long ago. Without this they would count as people inside until they lapse, and where few
+    /// may be inside nobody else would be let in meanwhile.
+    /// </summary>
+    private static async Task NoteLostAsync(NpgsqlTransaction tx, Sale sale, AdmissionStep last, DateTimeOffset now, CancellationToken ct)
+    {
+        var (from, to) = (Math.Max(last.ExpiredBelow, last.LetIn - LookAround) - sale.Early!.Value, last.LetIn + LookAround - sale.Early.Value);
+        if (to <= 0)
+            return;
+        await using var note = new NpgsqlCommand("""
+            INSERT INTO ranks_done (sale_id, rank, gap)
+            SELECT $1, $2 + n, true
+            FROM generate_series($3, (SELECT max(number) FROM places WHERE sale_id = $1 AND late AND number BETWEEN $3 AND $4 AND joined_at <= $5)) AS n
+            WHERE (SELECT true FROM places p WHERE p.sale_id = $1 AND p.late AND p.number = n) IS NULL
+            ORDER BY n
+            ON CONFLICT DO NOTHING
+            """, tx.Connection, tx)
+        {
+            Parameters =
+            {
+                new() { Value = sale.SaleId }, new() { Value = sale.Early.Value }, new() { Value = Math.Max(0, from) }, new() { Value = to }, new() { Value = now - LostAfter },
+            },
+        };
         await note.ExecuteNonQueryAsync(ct);
     }
 
