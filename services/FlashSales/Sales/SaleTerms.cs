@@ -77,6 +77,7 @@ public sealed record SaleTerms(
     public IReadOnlyList<(string Field, string Message)> Errors(DateTimeOffset now)
     {
         var errors = new List<(string, string)>();
+        // Dates are subtracted, never added to: the year 9999 has no next day.
         Check(Units is >= 1 and <= MostUnits, "units", $"Between 1 and {MostUnits} units.");
         Check(Price.Minor is > 0 and <= HighestPrice, "price.minor", $"Between 1 and {HighestPrice}.");
         Check(!string.IsNullOrEmpty(Price.Currency), "price.currency", "Say which currency.");

@@ -180,6 +180,24 @@ public sealed class WhenASaleIsScheduled
     }
 
     [Theory]
+    [InlineData("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z")]
+    [InlineData("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")]
+    [InlineData("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")]
+    [InlineData("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z")]
+    public async Task Dates_at_the_end_of_the_calendar_are_refused_as_any_others(string startsAt, string endsAt)
+    {
+        await using var market = await Market.OpenAsync();
+        using var bruno = market.Shop.AsSeller();
+
+        using var response = await Market.PostAsync(bruno, market.Asks(("startsAt", startsAt), ("endsAt", endsAt)));
+
+        var problem = await Market.ProblemAsync(response, HttpStatusCode.UnprocessableEntity, "validation");
+        Assert.Contains("startsAt", problem["errors"]!.AsObject().Select(error => error.Key));
+        Assert.Contains("endsAt", problem["errors"]!.AsObject().Select(error => error.Key));
+        Assert.Empty(market.Inventory.Questions);
+    }
+
+    [Theory]
     [InlineData(0, "GBP", "price.minor")]
     [InlineData(-1, "GBP", "price.minor")]
     [InlineData(100_000_001, "GBP", "price.minor")]
