@@ -32,7 +32,7 @@ public static class ClaimEndpoints
         var quantity = request?.Quantity ?? 1;
         if (await sales.FindAsync(saleId, ct) is not { IsAnnounced: true } sale) return ClaimProblems.NoSuchSale();
         if (quantity < 1 || quantity > sale.LimitPerCustomer)
-            return Problems.Validation(("quantity", $"Between 1 and {sale.LimitPerCustomer} of it may be bought by one customer."));
+            return Problems.Validation(("quantity", sale.LimitPerCustomer == 1 ? "One for each customer." : $"Between 1 and {sale.LimitPerCustomer} for each customer."));
 
         var admittance = await gate.LookAsync(sale, buyer, ticket, ct);
         if (admittance.Rank is not { } rank)
@@ -138,10 +138,10 @@ internal static class ClaimProblems
 
     public static ProblemHttpResult NotAdmitted(Marketplace.WaitingRoom.Standing? standing) => Problems.Of(
         StatusCodes.Status409Conflict, "not-admitted", "It is not your turn yet.", null,
-        new Dictionary<string, object?> { ["position"] = standing?.Position, ["waitSeconds"] = standing?.WaitSeconds });
+        new Dictionary<string, object?> { ["position"] = standing?.Position, ["peopleAhead"] = standing?.PeopleAhead, ["waitSeconds"] = standing?.WaitSeconds });
 
     public static ProblemHttpResult NoCheckout() => Problems.Of(
-        StatusCodes.Status409Conflict, "express-checkout-missing", "Leave an address and a payment method first.");
+        StatusCodes.Status409Conflict, "express-checkout-missing", "Save an address and a payment method first.", "PUT /api/v1/flash-sales/express-checkout, then claim again.");
 
     public static ProblemHttpResult Released(LastClaim standing) => Problems.Of(
         StatusCodes.Status409Conflict, "claim-released", "Your claim came to nothing; join the queue again to try once more.", null,

@@ -28,8 +28,9 @@ public static class ExpressCheckoutEndpoints
         StatusCodes.Status409Conflict, "express-checkout-missing", "Save an address and a payment method first: in a flash sale there is no time to ask for them.",
         extensions: new Dictionary<string, object?> { ["missing"] = missing });
 
-    private static async Task<Results<Ok<ExpressCheckoutReply>, NotFound>> ReadAsync(ClaimsPrincipal user, CheckoutStore store, CancellationToken ct) =>
-        await store.FindAsync(Buyer.Id(user), ct) is { } checkout ? TypedResults.Ok(ExpressCheckoutReply.Of(checkout)) : TypedResults.NotFound();
+    private static async Task<Results<Ok<ExpressCheckoutReply>, ProblemHttpResult>> ReadAsync(ClaimsPrincipal user, CheckoutStore store, CancellationToken ct) =>
+        await store.FindAsync(Buyer.Id(user), ct) is { } checkout ? TypedResults.Ok(ExpressCheckoutReply.Of(checkout)) : Problems.Of(
+            StatusCodes.Status404NotFound, "not-found", "You have not left an address yet.", "PUT one here, or join a queue: it takes your first address and your default payment method.");
 
     private static async Task<Results<Ok<ExpressCheckoutReply>, ProblemHttpResult>> SetAsync(
         ExpressCheckoutRequest request, ClaimsPrincipal user, Checkouts checkouts, CancellationToken ct)

@@ -29,14 +29,14 @@ public sealed partial class TicketDesk(SecretStore secrets, IConfiguration confi
         switch (keys!.Read(text, now, out var read))
         {
             case TicketFault.Malformed or TicketFault.Forged:
-                return Problems.Of(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours.");
+                return Problems.Of(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours.", "Join the queue: the ticket is in the answer, to be sent back as it came.");
             case TicketFault.Expired:
-                return Problems.Of(StatusCodes.Status409Conflict, "ticket-expired", "This ticket has expired.");
+                return Problems.Of(StatusCodes.Status409Conflict, "ticket-expired", "This ticket has expired.", "Join the queue again: whoever has a place gets a new ticket for it, as long as the sale lasts.");
         }
         if (read!.SaleId != saleId)
-            return Problems.Of(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.");
+            return Problems.Of(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.", "Each sale has its own queue; join this one's for a ticket.");
         if (Subject(http) is { } subject && subject != read.BuyerId)
-            return Problems.Of(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.");
+            return Problems.Of(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.", "Join the queue with the account you are signed in with.");
         ticket = read;
         return null;
     }

@@ -66,7 +66,7 @@ public sealed class WhenAnOrderNeedsAnAddressAndAMethod
         Assert.Equal(missing, problem.GetProperty("missing").EnumerateArray().Select(one => one.GetString()));
         Assert.Equal(0, await shop.Service.ScalarAsync<long>("SELECT count(*) FROM places"));
         using var none = await shop.AsShopper(ada).GetAsync(Path, TestContext.Current.CancellationToken);
-        Assert.Equal(HttpStatusCode.NotFound, none.StatusCode);
+        Assert.Equal("You have not left an address yet.", (await none.ProblemAsync(HttpStatusCode.NotFound, "not-found")).GetProperty("title").GetString());
 
         // Once it is there, joining works.
         Knows(shop, [AddressOf(ada)], [new(ada, Guid.CreateVersion7())]);

@@ -34,7 +34,7 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
         {
             await next(http);
             if (http.Response is { StatusCode: >= 400 and < 600, HasStarted: false, ContentLength: null or 0, ContentType: null or "" })
-                await WriteAsync(http, Problems.ForStatus(http.Response.StatusCode));
+                await WriteAsync(http, http.Response.StatusCode == StatusCodes.Status403Forbidden && Buyer.IsGuest(http.User) ? NotAsGuest() : Problems.ForStatus(http.Response.StatusCode));
         }
         catch (Exception gone) when (gone is OperationCanceledException or IOException && http.RequestAborted.IsCancellationRequested)
         {
@@ -94,6 +94,8 @@ internal sealed partial class ProblemResponses(RequestDelegate next, ILogger<Pro
         LogFault(fault, http.Request.Method, http.Request.Path);
         await WriteAsync(http, Problems.ForStatus(StatusCodes.Status500InternalServerError));
     }
+
+    private static ProblemDetails NotAsGuest() => Problems.Document(StatusCodes.Status403Forbidden, "forbidden", "You may not do this.", "A guest may not; sign in, or open an account.");
 
     private static ProblemDetails BadRequest(BadHttpRequestException bad)
     {
