@@ -197,6 +197,8 @@ public static class LauncherVerbs
         if (gateway)
         {
             Row("operator", $"operator@marketplace.local / {system.OperatorPassword}");
+            if (running.Parts.Any(part => part.AppId is "flashsales"))
+                Row("flash sales, live", $"{running.GatewayUrl}/operations/flash-sales (for the operator)");
             Row("demo", $"dotnet run --project local -- seed{sameData}  (then ada@example.com / correct-horse-1)");
         }
 
