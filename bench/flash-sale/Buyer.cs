@@ -95,7 +95,7 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
     public override void OnFailure(string why)
     {
         storm.Figures.Note($"{Kind}: {why}");
-        storm.Generator.Schedule(this, AfterTrouble);
+        storm.Schedule(this, AfterTrouble);
     }
 
     private Buyer? OnJoined(in Reply reply)
@@ -162,7 +162,7 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
                     storm.OnPlaced();
                 }
 
-                storm.Generator.Schedule(this, BetweenOutcomes);
+                storm.Schedule(this, BetweenOutcomes);
                 return null;
             case 409 when Json.Is(reply.Body, "type"u8, "/problems/sold-out"u8) || Json.Is(reply.Body, "type"u8, "/problems/sale-over"u8):
                 return End(Ending.SoldOut);
@@ -184,7 +184,7 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
             if (Json.Is(reply.Body, "status"u8, "paid"u8)) return End(Ending.Paid);
             if (Json.Is(reply.Body, "status"u8, "released"u8)) return End(Ending.Released);
             if (Json.Is(reply.Body, "status"u8, "missed"u8)) return End(Ending.Missed);
-            storm.Generator.Schedule(this, BetweenOutcomes);
+            storm.Schedule(this, BetweenOutcomes);
             return null;
         }
 
@@ -206,10 +206,10 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
         return null;
     }
 
-    private Buyer AtOnce()
+    private Buyer? AtOnce()
     {
-        Due = Stopwatch.GetTimestamp();
-        return this;
+        storm.Schedule(this, TimeSpan.Zero);
+        return null;
     }
 
     private Buyer? Again(in Reply reply)
@@ -221,14 +221,14 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
         }
 
         if (reply.Status is >= 400 and < 500 and not 429) storm.OnOddAnswer(Kind, reply);
-        storm.Generator.Schedule(this, reply.RetryAfter ?? AfterTrouble);
+        storm.Schedule(this, reply.RetryAfter ?? AfterTrouble);
         return null;
     }
 
     private void LookLater(in Reply reply)
     {
         var seconds = Json.Number(reply.Body, "pollAfterSeconds"u8) ?? reply.RetryAfter?.TotalSeconds ?? 1;
-        storm.Generator.Schedule(this, TimeSpan.FromSeconds(Math.Clamp(seconds, 0.1, 60)));
+        storm.Schedule(this, TimeSpan.FromSeconds(Math.Clamp(seconds, 0.1, 60)));
     }
 
     private void Watch() => new Window(this, storm).Open(
@@ -246,14 +246,14 @@ internal sealed class Buyer(Account account, Storm storm, bool watches) : Exchan
         {
             storm.Figures.Record(Kind.Watch, Stopwatch.GetTimestamp());
             if (buyer.Decide(data) is not { } next) return true;
-            if (next) storm.Generator.Schedule(buyer, Stopwatch.GetTimestamp());
+            if (next) storm.Schedule(buyer, TimeSpan.Zero);
             return false;
         }
 
         protected override void OnClosed()
         {
             storm.Figures.Note("Watch: ended without a final event");
-            storm.Generator.Schedule(buyer, AfterTrouble);
+            storm.Schedule(buyer, AfterTrouble);
         }
     }
 }

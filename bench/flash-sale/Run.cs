@@ -56,7 +56,7 @@ internal sealed class Run(Options options) : IDisposable
         });
         AnsiConsole.WriteLine("accounts, addresses, sessions and express checkouts by COPY into the tables that own them, cards by the provider's API");
 
-        await RehearseAsync(shop, gateway, pre, rehearsing);
+        await RehearseAsync(shop, pre, rehearsing);
         using var shoppers = new Shoppers(shop.Url, products, ordinary, OrdinaryPrice);
         await WaitAsync("ordinary shoppers alone", options.Quick ? 8 : 20);
         var alone = shoppers.Turn();
@@ -78,8 +78,8 @@ internal sealed class Run(Options options) : IDisposable
         startsAt = new DateTimeOffset(startsAt.Ticks / TimeSpan.TicksPerSecond * TimeSpan.TicksPerSecond, TimeSpan.Zero);
         var saleId = await ScheduleAsync(shop, sneaker, options.Units, startsAt, options.Admission, 1_000, null);
         var figures = new Figures();
-        using var crowdLoad = new Generator(shop.Url, 1_000, figures);
-        var storm = new Storm(new StormPlan(saleId, buyers, startsAt, early, earlyOver, LateOver, options.Watchers, options.Patience, options.Seed), shop.Url, crowdLoad);
+        using var lines = new Lines(shop.Url, figures);
+        var storm = new Storm(new StormPlan(saleId, buyers, startsAt, early, earlyOver, LateOver, options.Watchers, options.Patience, options.Seed), shop.Url, lines);
         var observer = new Observer(shop, saleId, options.Units, storm, figures);
         using var watching = CancellationTokenSource.CreateLinkedTokenSource(over.Token);
         var observing = observer.RunAsync(options.Kills ? ["flashsales-2", "ordering-2"] : [], watching.Token);
@@ -137,11 +137,12 @@ internal sealed class Run(Options options) : IDisposable
     private static int StockOf(int units) => units + 50;
 
     /// <summary>A small sale with people of its own: what runs afterwards has been compiled by then.</summary>
-    private async Task RehearseAsync(Shop shop, Generator gateway, Guid product, List<Account> people)
+    private async Task RehearseAsync(Shop shop, Guid product, List<Account> people)
     {
         var startsAt = DateTimeOffset.UtcNow.AddSeconds(15);
         var saleId = await ScheduleAsync(shop, product, people.Count / 10, startsAt, people.Count, 1_000, null);
-        var storm = new Storm(new StormPlan(saleId, people, startsAt, people.Count * 9 / 10, TimeSpan.FromSeconds(8), TimeSpan.FromSeconds(1), people.Count / 50, TimeSpan.FromSeconds(60), 1), shop.Url, gateway);
+        using var lines = new Lines(shop.Url, preparing);
+        var storm = new Storm(new StormPlan(saleId, people, startsAt, people.Count * 9 / 10, TimeSpan.FromSeconds(8), TimeSpan.FromSeconds(1), people.Count / 50, TimeSpan.FromSeconds(60), 1), shop.Url, lines);
         await AnsiConsole.Status().StartAsync($"a rehearsal: {people.Count:N0} buyers, {people.Count / 10} units", async _ => await storm.RunAsync(over.Token));
         foreach (var (what, count) in storm.OddAnswers) AnsiConsole.MarkupLineInterpolated($"[yellow]rehearsal: {what} ({count} times)[/]");
         if (storm.Ended == 0) throw new InvalidOperationException("Nobody at the rehearsal came to an end; there is no use in the sale.");

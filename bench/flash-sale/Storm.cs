@@ -13,6 +13,7 @@ internal sealed record StormPlan(
 internal sealed class Storm
 {
     private readonly StormPlan plan;
+    private readonly Lines lines;
     private readonly TaskCompletionSource over = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ConcurrentDictionary<string, int> odd = new();
     private int joined;
@@ -20,9 +21,9 @@ internal sealed class Storm
     private int placed;
     private int ended;
 
-    public Storm(StormPlan plan, Uri url, Generator generator)
+    public Storm(StormPlan plan, Uri url, Lines lines)
     {
-        (this.plan, Url, Generator) = (plan, url, generator);
+        (this.plan, Url, this.lines) = (plan, url, lines);
         var path = $"/api/v1/flash-sales/{plan.SaleId}";
         QueuePath = RequestWriter.Utf8($"{path}/queue");
         EventsPath = RequestWriter.Utf8($"{path}/queue/events");
@@ -36,9 +37,7 @@ internal sealed class Storm
 
     public IReadOnlyList<Buyer> Buyers { get; }
 
-    public Generator Generator { get; }
-
-    public Figures Figures => Generator.Figures;
+    public Figures Figures => lines.Figures;
 
     public Uri Url { get; }
 
@@ -73,12 +72,14 @@ internal sealed class Storm
             var due = number < plan.Early
                 ? now + Generator.Ticks(plan.EarlyOver * ((number + random.NextDouble()) / plan.Early))
                 : start + Generator.Ticks(plan.LateOver * ((number - plan.Early + random.NextDouble()) / (Buyers.Count - plan.Early)));
-            Generator.Schedule(Buyers[number], due);
+            lines.For(Kind.Join).Schedule(Buyers[number], due);
         }
 
         var patience = Task.Delay(plan.StartsAt + plan.Patience - DateTimeOffset.UtcNow, ct);
         return await Task.WhenAny(over.Task, patience) == over.Task;
     }
+
+    public void Schedule(Buyer buyer, TimeSpan later) => lines.For(buyer.Kind).Schedule(buyer, later);
 
     public void OnJoined() => Interlocked.Increment(ref joined);
 
@@ -95,5 +96,29 @@ internal sealed class Storm
     {
         var words = Json.Text(reply.Body, "type"u8) ?? Encoding.UTF8.GetString(reply.Body[..Math.Min(200, reply.Body.Length)]);
         odd.AddOrUpdate($"{kind} {reply.Status} {words}", 1, (_, before) => before + 1);
+    }
+}
+
+/// <summary>Connections by what is asked over them: everybody has their own in truth, and nobody's poll waits for somebody else's join.</summary>
+internal sealed class Lines(Uri url, Figures figures) : IDisposable
+{
+    private readonly Generator polls = new(url, 500, figures);
+    private readonly Generator joins = new(url, 400, figures);
+    private readonly Generator claims = new(url, 300, figures);
+
+    public Figures Figures => figures;
+
+    public Generator For(Kind kind) => kind switch
+    {
+        Kind.Poll => polls,
+        Kind.Join => joins,
+        _ => claims,
+    };
+
+    public void Dispose()
+    {
+        polls.Dispose();
+        joins.Dispose();
+        claims.Dispose();
     }
 }
