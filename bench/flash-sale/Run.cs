@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Marketplace.Bench.FlashSale.Traffic;
 using Spectre.Console;
@@ -29,6 +30,11 @@ internal sealed class Run(Options options) : IDisposable
             pressed.Cancel = true;      // the system is put down before we go
             over.Cancel();
         };
+        using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
+        {
+            signal.Cancel = true;
+            over.Cancel();
+        });
         var decr = await Floors.RedisDecrAsync(options.Quick ? 50_000 : 200_000);
         await using var shop = await AnsiConsole.Status().StartAsync("starting the system", _ => Shop.OpenAsync(options));
         using var gateway = new Generator(shop.Url, 128, preparing);

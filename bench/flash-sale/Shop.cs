@@ -132,6 +132,7 @@ internal sealed class Shop : IAsyncDisposable
         Signals.Send(launcher.Id, Signals.Terminate);
         await launcher.WaitForExitAsync();
         launcher.Dispose();
-        if (!keep) Directory.Delete(folder, recursive: true);
+        // A folder that somebody took away is what went wrong before: that is to be told, not that it cannot be deleted.
+        if (!keep && Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
     }
 }
