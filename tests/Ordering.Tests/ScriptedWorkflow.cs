@@ -37,7 +37,7 @@ public enum Fault
 /// </summary>
 public sealed class ScriptedWorkflow : WorkflowContext
 {
-    private readonly Dictionary<string, Fault> faults = [];
+    private readonly Dictionary<string, (Fault Fault, int Times)> faults = [];
     private readonly Dictionary<string, Func<Task>> before = [];
     private readonly List<string> steps = [];
     private Shop shop = null!;
@@ -54,9 +54,10 @@ public sealed class ScriptedWorkflow : WorkflowContext
     /// <summary>The steps that were called, each as often as it was.</summary>
     public IReadOnlyList<string> Steps => steps;
 
-    public ScriptedWorkflow At(string step, Fault fault)
+    /// <param name="times">How often, before it goes well; not asked where the fault is for ever.</param>
+    public ScriptedWorkflow At(string step, Fault fault, int times = 1)
     {
-        faults[step] = fault;
+        faults[step] = (fault, times);
         return this;
     }
 
@@ -98,8 +99,12 @@ public sealed class ScriptedWorkflow : WorkflowContext
 
     private async Task<object?> OnceAsync(string name, object? input)
     {
-        var fault = faults.GetValueOrDefault(name);
-        if (fault is not (Fault.ForeverBefore or Fault.ForeverAfter)) faults.Remove(name);   // the second try goes well
+        var (fault, times) = faults.GetValueOrDefault(name);
+        if (fault is not (Fault.ForeverBefore or Fault.ForeverAfter))
+        {
+            if (times > 1) faults[name] = (fault, times - 1);
+            else faults.Remove(name);                           // the next try goes well
+        }
         if (fault is Fault.Before or Fault.ForeverBefore) throw new HttpRequestException($"{name}: nobody answered");
         if (fault == Fault.Twice)
         {

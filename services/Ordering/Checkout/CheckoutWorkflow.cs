@@ -18,7 +18,7 @@ public sealed class CheckoutWorkflow : Workflow<CheckoutAttempt, CheckoutOutcome
         try
         {
             undo.Add(nameof(ReleaseStock));                    // before the step: a lost reply may hide a success
-            var stock = await context.CallActivityAsync<StockReply>(nameof(ReserveStock), checkout, Retry.Standard);
+            var stock = await context.CallActivityAsync<StockReply>(nameof(ReserveStock), checkout, Retry.Of(checkout));
             (refusal, allocations) = (stock.Refusal, stock.Allocations);
 
             // "Released" and "cancelled" do not say whether an earlier run of this attempt took money.
@@ -48,7 +48,7 @@ public sealed class CheckoutWorkflow : Workflow<CheckoutAttempt, CheckoutOutcome
     {
         for (var pause = TimeSpan.FromSeconds(1); ; pause = pause < TimeSpan.FromSeconds(8) ? pause * 2 : pause)
         {
-            var payment = await context.CallActivityAsync<PaymentReply>(nameof(CapturePayment), charge, Retry.Standard);
+            var payment = await context.CallActivityAsync<PaymentReply>(nameof(CapturePayment), charge, Retry.Of(charge.Checkout));
             if (!payment.Processing) return payment.Refusal;
             if (context.CurrentUtcDateTime >= charge.ReservedUntil.UtcDateTime) return Refusals.PaymentTimedOut;
             await context.CreateTimer(pause);

@@ -194,6 +194,19 @@ public sealed class WhenAClaimBecomesAnOrder : IAsyncLifetime
         Task<long> LaneAsync(string lane) => shop.Service.ScalarAsync<long>("SELECT count(*) FROM outbox WHERE lane = $1 AND aggregate_id = $2", lane, order)!;
     }
 
+    [Theory]
+    [InlineData(nameof(ReserveStock))]
+    [InlineData(nameof(CapturePayment))]
+    public async Task A_neighbour_that_is_away_for_minutes_does_not_cost_a_winner_the_unit(string step)
+    {
+        var order = await shop.HearAsync(shop.Claim(ada));
+
+        var outcome = await shop.RunAsync(order, script: new ScriptedWorkflow().At(step, Fault.Before, times: 90));
+
+        Assert.True(outcome.Succeeded, outcome.Refusal);
+        Assert.Equal(("CONFIRMED", "committed"), (await shop.StatusAsync(order), shop.Stock.Of(order)));
+    }
+
     [Fact]
     public async Task A_claim_that_cannot_become_an_order_is_dropped_to_the_dead_letters()
     {
