@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Marketplace.Local.Launcher;
@@ -11,6 +12,9 @@ public sealed record ChildSpec(string Name, IReadOnlyList<string> Command, strin
 
     /// <summary>System user to become; only root can, and only PostgreSQL needs it.</summary>
     public string? User { get; init; }
+
+    /// <summary>How far it stands back when the processors are all taken: 0 not at all, 19 most (POSIX nice).</summary>
+    public int Niceness { get; init; }
 
     /// <summary>The polite request to end. PostgreSQL ends fast and clean on SIGINT, on SIGTERM it waits for its clients.</summary>
     public int StopSignal { get; init; } = Signals.Terminate;
@@ -182,6 +186,13 @@ public sealed class Child : IDisposable
         _ => ["su", user, "-s", "/bin/sh", "-c", "exec \"$0\" \"$@\"", .. command],
     };
 
+    // Where Linux shares the processors out by session (sched(7), autogroup), nice means something inside of one only, and the session's own
+    // value counts. Others than root may write that ten times a second on the whole machine; without it everything runs as well.
+    private const string StandBack = """
+        if [ -w /proc/self/autogroup ]; then for try in 1 2 3; do echo "$0" 2>/dev/null >/proc/self/autogroup && break; sleep 0.1; done; fi
+        exec nice -n "$0" "$@"
+        """;
+
     private static List<string> Wrap(ChildSpec spec)
     {
         if (OperatingSystem.IsWindows())
@@ -190,6 +201,8 @@ public sealed class Child : IDisposable
         List<string> command = [];
         if (Programs.Find("setsid") is { } setsid)
             command.Add(setsid);
+        if (spec.Niceness > 0)
+            command.AddRange(["/bin/sh", "-c", StandBack, spec.Niceness.ToString(CultureInfo.InvariantCulture)]);
         // The user changes first: changing it clears the wish to die with the parent.
         if (spec.User is not null)
             command.AddRange(AsUser(spec.User, []));

@@ -12,6 +12,9 @@ namespace Marketplace.Local.Launcher;
 public sealed class LocalSystem : IAsyncDisposable
 {
     private static readonly HttpClient Probe = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1) }) { Timeout = TimeSpan.FromSeconds(3) };
+
+    /// <summary>Pages and carts. When many orders (or starting processes) want all processors of one machine, the others stand back for these.</summary>
+    private static readonly string[] ShoppersWaitFor = ["gateway", "catalog", "search", "cart", "inventory"];
     private readonly SystemPlan plan;
     private readonly LaunchOptions options;
     private readonly LaunchView view;
@@ -355,7 +358,8 @@ public sealed class LocalSystem : IAsyncDisposable
             environment["Discovery__PublicUrl"] = $"http://127.0.0.1:{gateway.Port}";
         var readiness = $"http://127.0.0.1:{instance.Port}{instance.Service.ReadyPath}";
         instance.Part.Asked = readiness;
-        instance.Part.Start(new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment }, async token =>
+        var spec = new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment, Niceness = ShoppersWaitFor.Contains(app.AppId) ? 0 : 5 };
+        instance.Part.Start(spec, async token =>
             await OkAsync(readiness, token) && await beside.KnowsAsync(instance, token));
     }
 

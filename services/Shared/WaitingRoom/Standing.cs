@@ -41,7 +41,7 @@ public sealed record Standing(
         {
             var left = Math.Max(0, (long)Math.Ceiling((sale.StartsAt - now).TotalSeconds));
             var pollAfter = left > 2 * Rarely ? Rarely - spread / 3
-                : left > Rarely ? (int)left - Rarely + spread / 3 + 1               // once more before the start
+                : left > Rarely ? (int)left - Rarely + spread + 1                   // once more before the start, spread as well
                 : left > 0 ? (int)left + spread
                 : Often;
             return Plain(sale, StandingState.BeforeStart, now, pollAfter) with { StartsInSeconds = left };

@@ -42,6 +42,13 @@ public sealed class StandingTests
         Assert.All(asks, ask => Assert.InRange(ask, 3, 10));
         Assert.True(asks.GroupBy(ask => ask).Max(second => second.Count()) < 250, "no second gets a quarter of them");
 
+        foreach (var left in new[] { 11, 15, 20 })
+        {
+            var before = Enumerable.Range(0, 1_000).Select(_ => left - Standing.Of(scheduled, Ticket(7, late: false), Noon.AddSeconds(-left)).PollAfterSeconds).ToList();
+            Assert.All(before, seconds => Assert.InRange(seconds, 2, Standing.Rarely - 1));
+            Assert.True(before.GroupBy(second => second).Max(second => second.Count()) < 250, "those who ask once more do not come in one second either");
+        }
+
         foreach (var minutes in new[] { 1, 60, 24 * 60 })
             Assert.All(Enumerable.Range(0, 50), _ => Assert.InRange(Standing.Of(scheduled, Ticket(7, late: false), Noon.AddMinutes(-minutes)).PollAfterSeconds, 8, Standing.Rarely));
     }
