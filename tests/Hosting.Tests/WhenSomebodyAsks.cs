@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Marketplace.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 
 namespace Marketplace.Hosting.Tests;
@@ -61,6 +62,21 @@ public sealed class WhenSomebodyAsks(WhenSomebodyAsks.OneApp one) : IClassFixtur
         Assert.True(reply.StatusCode == HttpStatusCode.Unauthorized, $"{which}: {reply.StatusCode}");
         Assert.StartsWith("Bearer", reply.Headers.WwwAuthenticate.ToString(), StringComparison.Ordinal);
         await AssertProblemAsync(reply, 401, "/problems/unauthorized");
+    }
+
+    [Fact]
+    public async Task Who_comes_back_after_a_crowd_is_who_they_were_and_a_changed_token_is_still_nobody()
+    {
+        var tokens = app.Services.GetRequiredService<TokenReader>();
+        var ada = TestTokens.Buyer(Ada);
+        Assert.NotNull(await tokens.ReadAsync(ada, TestContext.Current.CancellationToken));
+
+        for (var other = 0; other < 12_000; other++)              // more than are remembered by name
+            Assert.NotNull(await tokens.ReadAsync(TestTokens.Buyer(Guid.CreateVersion7()), TestContext.Current.CancellationToken));
+
+        var back = await tokens.ReadAsync(ada, TestContext.Current.CancellationToken);
+        Assert.Equal((Ada.ToString(), "Ada", true), (back!.FindFirst("sub")!.Value, back.Identity!.Name, back.IsInRole("buyer")));
+        Assert.Null(await tokens.ReadAsync(ada[..^4] + (ada.EndsWith("AAAA", StringComparison.Ordinal) ? "BBBB" : "AAAA"), TestContext.Current.CancellationToken));
     }
 
     [Fact]

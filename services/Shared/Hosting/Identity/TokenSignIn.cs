@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text;
@@ -60,28 +62,30 @@ internal enum TokenVerdict
 
 /// <summary>
 /// Verifying ES256 costs more than the rest of a cheap request, and one purchase passes the same token through many hops. A valid
-/// token is therefore remembered by its hash until it expires (at most 5 minutes, so that a withdrawn key stops counting).
+/// token is therefore remembered by its hash until it expires (at most 5 minutes, so that a withdrawn key stops counting): whom it
+/// names for the latest thousands; for many more, since a crowd comes back once, only that its signature was good.
 /// </summary>
 internal sealed class TokenCheck(SigningKeys keys, TimeProvider time)
 {
     public const string Issuer = "marketplace";
     public const string Audience = "marketplace";
     private const int LongestToken = 8 * 1024;
-    private const int Generation = 10_000;
+    private const int Generation = 5_000;
+    private const int CrowdGeneration = 100_000;                // some 15 MB when full
     private static readonly TimeSpan LongestRemembered = TimeSpan.FromMinutes(5);
     private static readonly JsonWebTokenHandler Handler = new() { MapInboundClaims = false };
 
-    // Two generations bound the memory without bookkeeping per hit: when the young one is full the old one is dropped.
-    private ConcurrentDictionary<string, Remembered> young = new(StringComparer.Ordinal);
-    private ConcurrentDictionary<string, Remembered> old = new(StringComparer.Ordinal);
+    private readonly Generations<ClaimsPrincipal> users = new(Generation);
+    private readonly Generations<DateTimeOffset> signatures = new(CrowdGeneration);
 
     public async ValueTask<(TokenVerdict Verdict, ClaimsPrincipal? User)> CheckAsync(string token, CancellationToken ct)
     {
         if (token.Length is 0 or > LongestToken)
             return (TokenVerdict.Invalid, null);
 
-        var hash = Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
-        if (Recall(hash) is { } known)
+        var hash = HashOf(token);
+        var now = time.GetUtcNow();
+        if (users.TryGet(hash, now, out var known))
             return (TokenVerdict.Valid, known);
 
         if (!Handler.CanReadToken(token))
@@ -100,8 +104,10 @@ internal sealed class TokenCheck(SigningKeys keys, TimeProvider time)
         if (await keys.ForAsync(keyId, ct) is not { } signingKeys)
             return (TokenVerdict.KeysUnavailable, null);
 
+        var signatureIsKnown = signatures.TryGet(hash, now, out var until);
         var result = await Handler.ValidateTokenAsync(token, new TokenValidationParameters
         {
+            SignatureValidator = signatureIsKnown ? static (text, _) => new JsonWebToken(text) : null,
             ValidIssuer = Issuer,
             ValidAudience = Audience,
             ValidAlgorithms = [SecurityAlgorithms.EcdsaSha256],
@@ -120,7 +126,13 @@ internal sealed class TokenCheck(SigningKeys keys, TimeProvider time)
         if (!Guid.TryParse(user.FindFirstValue("sub"), out _))
             return (TokenVerdict.Invalid, null);
 
-        Remember(hash, user, result.SecurityToken.ValidTo);
+        var expires = new DateTimeOffset(DateTime.SpecifyKind(result.SecurityToken.ValidTo, DateTimeKind.Utc));
+        if (!signatureIsKnown)
+        {
+            until = expires < now + LongestRemembered ? expires : now + LongestRemembered;
+            signatures.Add(hash, until, until);
+        }
+        users.Add(hash, user, until);
         return (TokenVerdict.Valid, user);
     }
 
@@ -130,17 +142,33 @@ internal sealed class TokenCheck(SigningKeys keys, TimeProvider time)
         return expires is { } end && now < end + parameters.ClockSkew && (notBefore is not { } start || start - parameters.ClockSkew <= now);
     }
 
-    private ClaimsPrincipal? Recall(string hash) =>
-        (young.TryGetValue(hash, out var known) || old.TryGetValue(hash, out known)) && time.GetUtcNow() < known.Until ? known.User : null;
-
-    private void Remember(string hash, ClaimsPrincipal user, DateTime expires)
+    // The first half of a SHA-256 says as surely which token it was.
+    private static UInt128 HashOf(string token)
     {
-        if (young.Count >= Generation)
-            (old, young) = (young, new(StringComparer.Ordinal));
-        var latest = time.GetUtcNow() + LongestRemembered;
-        var expiry = new DateTimeOffset(DateTime.SpecifyKind(expires, DateTimeKind.Utc));
-        young[hash] = new Remembered(user, expiry < latest ? expiry : latest);
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes(token), hash);
+        return BinaryPrimitives.ReadUInt128BigEndian(hash);
     }
 
-    private sealed record Remembered(ClaimsPrincipal User, DateTimeOffset Until);
+    /// <summary>Two generations bound the memory without bookkeeping per hit: when the young one is full the old one is dropped.</summary>
+    private sealed class Generations<T>(int size)
+    {
+        private ConcurrentDictionary<UInt128, (T Value, DateTimeOffset Until)> young = new();
+        private ConcurrentDictionary<UInt128, (T Value, DateTimeOffset Until)> old = new();
+        private int added;
+
+        public bool TryGet(UInt128 key, DateTimeOffset now, [MaybeNullWhen(false)] out T value)
+        {
+            var known = (young.TryGetValue(key, out var entry) || old.TryGetValue(key, out entry)) && now < entry.Until;
+            value = known ? entry.Value : default;
+            return known;
+        }
+
+        public void Add(UInt128 key, T value, DateTimeOffset until)
+        {
+            if (Interlocked.Increment(ref added) % size == 0)
+                (old, young) = (young, new());
+            young[key] = (value, until);
+        }
+    }
 }
