@@ -88,7 +88,8 @@ public static class SaleEndpoints
         await using var once = await idempotency.BeginAsync(http, request, ct);
         if (once.Answer is { } answer)
             return answer;
-        if (request.Terms.Errors(time.GetUtcNow()) is { Count: > 0 } errors)
+        IReadOnlyList<(string, string)> errors = [.. request.ProductId == Guid.Empty ? (IEnumerable<(string, string)>)[("productId", "Say which product.")] : [], .. request.Terms.Errors(time.GetUtcNow())];
+        if (errors.Count > 0)
             return Problems.Validation([.. errors]);
 
         var askedKey = Scheduling.AskedKey($"{Buyer.Id(user)}\n{path}", http.Request.Headers[Idempotency.Header].ToString());

@@ -45,6 +45,9 @@ public sealed class TicketKeys
         return Base64Url.EncodeToString(bytes);
     }
 
+    // Past this year nothing is sold; what a caller with a key makes up must not reach DateTimeOffset's own limits.
+    private static readonly long LastExpiry = new DateTimeOffset(9999, 1, 1, 0, 0, 0, TimeSpan.Zero).ToUnixTimeSeconds();
+
     /// <summary>The ticket is given unless the fault is <see cref="TicketFault.Malformed"/> or <see cref="TicketFault.Forged"/>.</summary>
     public TicketFault Read(ReadOnlySpan<char> text, DateTimeOffset now, out Ticket? ticket)
     {
@@ -56,9 +59,12 @@ public sealed class TicketKeys
         if (!IsSigned(bytes))
             return TicketFault.Forged;
 
+        var number = BinaryPrimitives.ReadInt64BigEndian(bytes[34..]);
+        var expires = BinaryPrimitives.ReadInt64BigEndian(bytes[42..]);
+        if (number < 0 || expires < 0 || expires > LastExpiry)
+            return TicketFault.Malformed;
         ticket = new Ticket(
-            new Guid(bytes[1..17], bigEndian: true), new Guid(bytes[17..33], bigEndian: true), bytes[33] == 1,
-            BinaryPrimitives.ReadInt64BigEndian(bytes[34..]), DateTimeOffset.FromUnixTimeSeconds(BinaryPrimitives.ReadInt64BigEndian(bytes[42..])));
+            new Guid(bytes[1..17], bigEndian: true), new Guid(bytes[17..33], bigEndian: true), bytes[33] == 1, number, DateTimeOffset.FromUnixTimeSeconds(expires));
         return now >= ticket.Expires ? TicketFault.Expired : TicketFault.None;
     }
 

@@ -147,6 +147,19 @@ public sealed class WhenASaleIsScheduled
         Assert.Equal(0L, await market.Shop.Service.ScalarAsync<long>("SELECT count(*) FROM sales"));
     }
 
+    [Fact]
+    public async Task Without_a_product_it_is_refused_by_name()
+    {
+        await using var market = await Market.OpenAsync();
+        using var bruno = market.Shop.AsSeller();
+
+        using var response = await Market.PostAsync(bruno, market.Asks(("productId", Guid.Empty.ToString())));
+
+        var problem = await Market.ProblemAsync(response, HttpStatusCode.UnprocessableEntity, "validation");
+        Assert.NotNull(problem["errors"]!["productId"]);
+        Assert.Empty(market.Inventory.Questions);
+    }
+
     [Theory]
     [InlineData(-60, 60, "startsAt")]
     [InlineData(9, 600, "startsAt")]

@@ -52,6 +52,14 @@ public sealed class TicketTests
         Assert.Equal(TicketFault.Malformed, new TicketKeys([New]).Read(text, Noon, out _));
 
     [Fact]
+    public void A_number_below_zero_or_an_end_beyond_the_calendar_is_malformed_whoever_signed_it()
+    {
+        var keys = new TicketKeys([New]);
+        foreach (var absurd in new[] { Place with { Number = -1 }, Place with { Expires = DateTimeOffset.MaxValue }, Place with { Expires = DateTimeOffset.MinValue } })
+            Assert.Equal(TicketFault.Malformed, keys.Read(keys.Sign(absurd), Noon, out _));
+    }
+
+    [Fact]
     public void A_ticket_lapses_at_its_time_and_still_says_whose_it_was()
     {
         var keys = new TicketKeys([New]);
