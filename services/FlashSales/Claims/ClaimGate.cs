@@ -26,12 +26,12 @@ public sealed class ClaimGate
     {
         var now = time.GetUtcNow();
         var fault = keys.Read(text, now, out var ticket);
-        if (ticket is null) return No(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours.", "Join the queue: the ticket is in the answer, to be sent back as it came.");
-        if (ticket.BuyerId != buyer) return No(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.", "Join the queue with the account you are signed in with.");
-        if (ticket.SaleId != sale.SaleId) return No(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.", "Each sale has its own queue; join this one's for a ticket.");
+        if (ticket is null) return No(TicketRefusal.Invalid);
+        if (ticket.BuyerId != buyer) return No(TicketRefusal.NotYours);
+        if (ticket.SaleId != sale.SaleId) return No(TicketRefusal.OtherSale);
         if (!sale.HasStarted(now)) return new Admittance(null, ClaimProblems.NotStarted(sale), TellOfClaim: false);
         if (sale.IsOver(now)) return new Admittance(null, sale.EndReason == SaleEnd.SoldOut ? ClaimProblems.SoldOut() : ClaimProblems.Over(), TellOfClaim: true);
-        if (fault == TicketFault.Expired) return Late("ticket-expired", "This ticket has expired.", "Join the queue again: whoever has a place gets a new ticket for it, as long as the sale lasts.");
+        if (fault == TicketFault.Expired) return Late(TicketRefusal.Expired);
 
         // Let in or not is known without asking the database, and most who are too early are told so from memory.
         var entry = await board.MayClaimAsync(ticket, ct);
@@ -42,7 +42,7 @@ public sealed class ClaimGate
             case EntryState.NotAdmitted:
                 return new Admittance(null, ClaimProblems.NotAdmitted(entry.Standing), TellOfClaim: false);
             case EntryState.Lapsed:
-                return Late("admission-lapsed", "You were let in and did not claim in time; join the queue again.");
+                return Late(new(StatusCodes.Status409Conflict, "admission-lapsed", "You were let in and did not claim in time.", "Join the queue again."));
             case EntryState.Over:
                 return new Admittance(null, ClaimProblems.Over(), TellOfClaim: true);
         }
@@ -50,8 +50,8 @@ public sealed class ClaimGate
         return await lookups.AskAsync(ticket, ct) switch
         {
             TicketPlace.Current => new Admittance(entry.Rank, null, TellOfClaim: false),
-            TicketPlace.Replaced => Late("ticket-replaced", "You left the queue, or joined it anew, since this ticket.", "Join the queue again; whoever has a place gets its ticket."),
-            _ => No(StatusCodes.Status400BadRequest, "ticket-invalid", "This ticket's place does not exist.", "Join the queue for another."),
+            TicketPlace.Replaced => Late(new(StatusCodes.Status409Conflict, "ticket-replaced", "You left the queue, or joined it anew, since this ticket.", "Join the queue again; whoever has a place gets its ticket.")),
+            _ => No(TicketRefusal.Invalid with { Title = "This ticket's place does not exist.", Detail = "Join the queue for another." }),
         };
     }
 
@@ -67,9 +67,9 @@ public sealed class ClaimGate
         return found;
     }
 
-    private static Admittance No(int status, string slug, string title, string detail) => new(null, Problems.Of(status, slug, title, detail), TellOfClaim: false);
+    private static Admittance No(TicketRefusal why) => new(null, Problems.Of(why.Status, why.Slug, why.Title, why.Detail), TellOfClaim: false);
 
-    private static Admittance Late(string slug, string title, string? detail = null) => new(null, Problems.Of(StatusCodes.Status409Conflict, slug, title, detail), TellOfClaim: true);
+    private static Admittance Late(TicketRefusal why) => No(why) with { TellOfClaim = true };
 }
 
 /// <param name="Rank">Of the place; null: may not claim.</param>

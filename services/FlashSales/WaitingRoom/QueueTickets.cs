@@ -9,13 +9,12 @@ namespace Marketplace.FlashSales.WaitingRoom;
 /// </summary>
 public sealed class QueueTickets(SecretStore secrets, IConfiguration configuration) : IHostedService
 {
-    private const string Secret = "queue-ticket-keys";
     private TicketKeys? keys;
 
     public TicketKeys Keys => keys ?? throw new InvalidOperationException("The keys of queue tickets are known only after the start.");
 
     public async Task StartAsync(CancellationToken cancellationToken) =>
-        keys = TicketKeys.Parse(configuration["QueueTickets:Keys"] is { Length: > 0 } given ? given : await secrets.GetAsync(Secret, cancellationToken));
+        keys = TicketKeys.Parse(configuration[TicketKeys.Setting] is { Length: > 0 } given ? given : await secrets.GetAsync(TicketKeys.Secret, cancellationToken));
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }

@@ -13,10 +13,9 @@ namespace Marketplace.Gateway.FlashSales;
 public sealed partial class TicketDesk(SecretStore secrets, IConfiguration configuration, TimeProvider time, ILogger<TicketDesk> log) : BackgroundService
 {
     public const string Header = "Queue-Ticket";
-    private const string Secret = "queue-ticket-keys";
     private static readonly TimeSpan BetweenTries = TimeSpan.FromSeconds(10);
 
-    private volatile TicketKeys? keys = configuration["QueueTickets:Keys"] is { Length: > 0 } given ? TicketKeys.Parse(given) : null;
+    private volatile TicketKeys? keys = configuration[TicketKeys.Setting] is { Length: > 0 } given ? TicketKeys.Parse(given) : null;
 
     /// <summary>The secret store has answered.</summary>
     public bool IsOpen => keys is not null;
@@ -29,14 +28,14 @@ public sealed partial class TicketDesk(SecretStore secrets, IConfiguration confi
         switch (keys!.Read(text, now, out var read))
         {
             case TicketFault.Malformed or TicketFault.Forged:
-                return Problems.Of(StatusCodes.Status400BadRequest, "ticket-invalid", "This is not a ticket of ours.", "Join the queue: the ticket is in the answer, to be sent back as it came.");
+                return Problem(TicketRefusal.Invalid);
             case TicketFault.Expired:
-                return Problems.Of(StatusCodes.Status409Conflict, "ticket-expired", "This ticket has expired.", "Join the queue again: whoever has a place gets a new ticket for it, as long as the sale lasts.");
+                return Problem(TicketRefusal.Expired);
         }
         if (read!.SaleId != saleId)
-            return Problems.Of(StatusCodes.Status409Conflict, "ticket-other-sale", "This ticket is for another sale.", "Each sale has its own queue; join this one's for a ticket.");
+            return Problem(TicketRefusal.OtherSale);
         if (Subject(http) is { } subject && subject != read.BuyerId)
-            return Problems.Of(StatusCodes.Status403Forbidden, "ticket-not-yours", "This ticket is somebody else's.", "Join the queue with the account you are signed in with.");
+            return Problem(TicketRefusal.NotYours);
         ticket = read;
         return null;
     }
@@ -47,7 +46,7 @@ public sealed partial class TicketDesk(SecretStore secrets, IConfiguration confi
         {
             try
             {
-                keys = TicketKeys.Parse(await secrets.GetAsync(Secret, stoppingToken));
+                keys = TicketKeys.Parse(await secrets.GetAsync(TicketKeys.Secret, stoppingToken));
             }
             catch (Exception e) when (e is TimeoutException or InvalidOperationException or ArgumentException or FormatException)
             {
@@ -56,6 +55,8 @@ public sealed partial class TicketDesk(SecretStore secrets, IConfiguration confi
             }
         }
     }
+
+    private static ProblemHttpResult Problem(TicketRefusal why) => Problems.Of(why.Status, why.Slug, why.Title, why.Detail);
 
     private static Guid? Subject(HttpContext http) =>
         http.Features.Get<IHttpAuthenticationFeature>()?.User is { } user && Guid.TryParse(user.FindFirstValue("sub"), out var subject) ? subject : null;

@@ -11,6 +11,10 @@ namespace Marketplace.WaitingRoom;
 /// <remarks>base64url (RFC 4648 §5) of: version (1), sale (16), buyer (16), late (1), number (8), expiry in Unix seconds (8), signature (16); integers big-endian.</remarks>
 public sealed class TicketKeys
 {
+    /// <summary>Where the keys are kept, and the setting that stands in for it in tests.</summary>
+    public const string Secret = "queue-ticket-keys";
+    public const string Setting = "QueueTickets:Keys";
+
     public const int SmallestKey = 32;
     public const int TextLength = 88;
 
@@ -28,7 +32,7 @@ public sealed class TicketKeys
         this.keys = [.. keys];
     }
 
-    /// <summary>As the secret <c>queue-ticket-keys</c> holds them: base64, separated by commas, the one that signs first.</summary>
+    /// <summary>As <see cref="Secret"/> holds them: base64, separated by commas, the one that signs first.</summary>
     public static TicketKeys Parse(string secret) =>
         new([.. secret.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(Convert.FromBase64String)]);
 

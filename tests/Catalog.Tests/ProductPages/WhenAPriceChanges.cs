@@ -56,12 +56,13 @@ public sealed class WhenAPriceChanges
         await using var two = await OpenAsync();
         var lamp = await two.ListAsync(1000);
         var putting = 0;
+        var changed = new TaskCompletionSource();
         foreach (var catalog in new[] { two.First, two.Second })
         {
             GateOf(catalog).BeforePut = () =>
             {
                 Interlocked.Increment(ref putting);
-                return Task.Delay(TimeSpan.FromMilliseconds(600), Ct);   // a reader whom nothing schedules for a while, with what it read in its hands
+                return Volatile.Read(ref changed).Task.WaitAsync(Ct);   // a reader whom nothing schedules until the price is another, with what it read in its hands
             };
         }
 
@@ -85,6 +86,9 @@ public sealed class WhenAPriceChanges
             await Eventually.Async(() => Volatile.Read(ref putting) > before, "a reader is about to put a page");
             await two.ChangePriceAsync(lamp.ProductId, price);
             changes.Add((Stopwatch.GetTimestamp(), price));
+            if (price == 1002)
+                foreach (var catalog in new[] { two.First, two.Second }) GateOf(catalog).BeforePut = () => Task.CompletedTask;
+            Interlocked.Exchange(ref changed, new()).SetResult();
             await Eventually.Async(() => Stopwatch.GetElapsedTime(changes[^1].At) > Promised * 1.5, "the promise is due");
         }
 
