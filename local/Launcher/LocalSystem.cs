@@ -358,7 +358,7 @@ public sealed class LocalSystem : IAsyncDisposable
             environment["Discovery__PublicUrl"] = $"http://127.0.0.1:{gateway.Port}";
         var readiness = $"http://127.0.0.1:{instance.Port}{instance.Service.ReadyPath}";
         instance.Part.Asked = readiness;
-        var spec = new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment, Niceness = ShoppersWaitFor.Contains(app.AppId) ? 0 : 5 };
+        var spec = new ChildSpec(instance.Name, app.Command, app.Folder, Data.FreshLog(instance.Name)) { Environment = environment, Niceness = ShoppersWaitFor.Contains(app.AppId) ? 0 : 10 };
         instance.Part.Start(spec, async token =>
             await OkAsync(readiness, token) && await beside.KnowsAsync(instance, token));
     }
