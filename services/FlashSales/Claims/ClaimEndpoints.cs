@@ -54,7 +54,7 @@ public static class ClaimEndpoints
         {
             Outcome.Held => Placed(saleId, decided),
             Outcome.NotStarted => ClaimProblems.NotStarted(sale),
-            Outcome.Over => ClaimProblems.Over(),
+            Outcome.Over => ClaimProblems.Over(await sales.FindAnewAsync(saleId, ct)),     // what was remembered is from before its end
             Outcome.NoCheckout => ClaimProblems.NoCheckout(),
             _ => ClaimProblems.SoldOut(),
         };
@@ -131,7 +131,9 @@ internal static class ClaimProblems
 
     public static ProblemHttpResult SoldOut() => Problems.Of(StatusCodes.Status409Conflict, "sold-out", "Every unit is taken, and nobody else can wait for one.");
 
-    public static ProblemHttpResult Over() => Problems.Of(StatusCodes.Status409Conflict, "sale-over", "The sale is over.");
+    /// <param name="sale">As it is, and not as it was remembered: why it ended makes the difference.</param>
+    public static ProblemHttpResult Over(Sale? sale) =>
+        sale?.EndReason == SaleEnd.SoldOut ? SoldOut() : Problems.Of(StatusCodes.Status409Conflict, "sale-over", "The sale is over.");
 
     public static ProblemHttpResult NotStarted(Sale sale) => Problems.Of(
         StatusCodes.Status409Conflict, "sale-not-started", "The sale has not started yet.", null, new Dictionary<string, object?> { ["startsAt"] = sale.StartsAt });

@@ -13,12 +13,13 @@ public sealed class ClaimGate
     private readonly TicketKeys keys;
     private readonly Places places;
     private readonly AdmissionBoard board;
+    private readonly SaleMemory sales;
     private readonly TimeProvider time;
     private readonly Batcher<Ticket, TicketPlace> lookups;
 
-    public ClaimGate(TicketKeys keys, Places places, AdmissionBoard board, TimeProvider time, IOptions<ClaimOptions> options)
+    public ClaimGate(TicketKeys keys, Places places, AdmissionBoard board, SaleMemory sales, TimeProvider time, IOptions<ClaimOptions> options)
     {
-        (this.keys, this.places, this.board, this.time) = (keys, places, board, time);
+        (this.keys, this.places, this.board, this.sales, this.time) = (keys, places, board, sales, time);
         lookups = new(options.Value.BatchSize, options.Value.GatherFor, LookUpAsync);
     }
 
@@ -30,7 +31,7 @@ public sealed class ClaimGate
         if (ticket.BuyerId != buyer) return No(TicketRefusal.NotYours);
         if (ticket.SaleId != sale.SaleId) return No(TicketRefusal.OtherSale);
         if (!sale.HasStarted(now)) return new Admittance(null, ClaimProblems.NotStarted(sale), TellOfClaim: false);
-        if (sale.IsOver(now)) return new Admittance(null, sale.EndReason == SaleEnd.SoldOut ? ClaimProblems.SoldOut() : ClaimProblems.Over(), TellOfClaim: true);
+        if (sale.IsOver(now)) return new Admittance(null, ClaimProblems.Over(sale), TellOfClaim: true);
         if (fault == TicketFault.Expired) return Late(TicketRefusal.Expired);
 
         // Let in or not is known without asking the database, and most who are too early are told so from memory.
@@ -44,7 +45,7 @@ public sealed class ClaimGate
             case EntryState.Lapsed:
                 return Late(new(StatusCodes.Status409Conflict, "admission-lapsed", "You were let in and did not claim in time.", "Join the queue again."));
             case EntryState.Over:
-                return new Admittance(null, ClaimProblems.Over(), TellOfClaim: true);
+                return new Admittance(null, ClaimProblems.Over(await sales.FindAnewAsync(sale.SaleId, ct)), TellOfClaim: true);
         }
 
         return await lookups.AskAsync(ticket, ct) switch

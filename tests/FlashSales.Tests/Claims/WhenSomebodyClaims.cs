@@ -147,6 +147,18 @@ public sealed class WhenSomebodyClaims : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_comes_as_another_replica_sells_the_last_unit_is_told_that_it_is_sold_out()
+    {
+        var (sale, queue) = await counter.OpenSaleAsync(people: 2);
+        using (await counter.PostClaimAsync(queue[0])) { }      // this replica remembers a sale that is on
+        await counter.Shop.Service.ScalarAsync<Guid>(
+            "UPDATE sales SET status = 'ended', end_reason = 'sold_out', ended_at = now(), updated_at = now() WHERE sale_id = $1 RETURNING sale_id", sale.SaleId);
+
+        using var late = await counter.PostClaimAsync(queue[1]);
+        await IsRefusedAsync(late, HttpStatusCode.Conflict, "sold-out");
+    }
+
+    [Fact]
     public async Task Whose_turn_it_is_not_waits()
     {
         var (_, queue) = await counter.OpenSaleAsync(people: 20, rate: 1);
